@@ -1,0 +1,28 @@
+//! The values of Undercurrent and their codecs.
+//!
+//! Owns what clients and engine share: events, keys, names, cursors, tokens, levels, versions, error codes and
+//! the JSON shapes of the HTTP interface. Pure: no I/O, no clock, no global state. Every value has one text form,
+//! and what is read from text is checked against its limits.
+
+mod cursor;
+mod durability;
+mod error;
+mod event;
+mod key;
+mod level;
+mod name;
+mod stream_name;
+mod token;
+mod version;
+pub mod wire;
+
+pub use cursor::{Cursor, CursorError, Epoch, Seq};
+pub use durability::{Durability, DurabilityError};
+pub use error::{ErrorBody, ErrorCode};
+pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, TypeKind};
+pub use key::{Key, KeyError, path_text, text_path};
+pub use level::{Level, LevelError};
+pub use name::{Name, NameError};
+pub use stream_name::{StreamName, StreamNameError};
+pub use token::{Incarnation, Position, Token, TokenError};
+pub use version::{Version, VersionError};

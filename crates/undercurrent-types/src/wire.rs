@@ -1,0 +1,237 @@
+//! The JSON shapes of the HTTP interface, shared by server and clients.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Durability, Key, Level, Name, StreamName, Token, Version};
+
+/// The acknowledgement of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The stream that the event is in.
+    pub stream: StreamName,
+    /// The id of the event.
+    pub id: String,
+    /// Its place in the stream.
+    pub seq: u64,
+    /// Where to go on reading after it.
+    pub cursor: String,
+    /// A read given this sees at least what the event changed.
+    pub token: Token,
+    /// What the acknowledgement promises.
+    pub durability: Durability,
+    /// Whether the event had been published before, with this id.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+}
+
+/// The acknowledgement of an invalidation or a `put`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// A read given this is at least as fresh.
+    pub token: Token,
+    /// The version of the value, where one was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// Names to invalidate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invalidate {
+    /// Keys and tags; all take one position.
+    pub names: Vec<Name>,
+}
+
+/// A piece of context with the reasons to trust it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// The key in its canonical form.
+    pub key: Key,
+    /// The value, where it is UTF-8 text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The value in base64, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_base64: Option<String>,
+    /// Whether what the key names is there at all.
+    pub exists: bool,
+    /// The hash of the value.
+    pub version: Version,
+    /// How long ago the value was loaded or last found unchanged, in milliseconds.
+    pub age_ms: u64,
+    /// The level that the read was served at.
+    pub level: Level,
+    /// Why the value may be trusted: one word for programs.
+    pub why: String,
+    /// The same for people.
+    pub because: String,
+    /// The position that the answer is good for.
+    pub token: Token,
+}
+
+/// Why the last answer about a key was allowed, and what made the one before stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The key in its canonical form.
+    pub key: Key,
+    /// The level that the key is read at when none is named.
+    pub default_level: Level,
+    /// What produces the value.
+    pub loader: String,
+    /// What is in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<ExplainedEntry>,
+    /// The last answer that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ExplainedAnswer>,
+    /// The last invalidations of any name that the value depends on, latest first.
+    pub invalidations: Vec<ExplainedInvalidation>,
+}
+
+/// What is in memory under a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedEntry {
+    /// The hash of the value.
+    pub version: Version,
+    /// Whether what the key names is there at all.
+    pub exists: bool,
+    /// The length of the value in bytes.
+    pub bytes: usize,
+    /// How long ago it was loaded or last found unchanged, in milliseconds.
+    pub age_ms: u64,
+    /// How long the load took, in microseconds.
+    pub load_us: u64,
+    /// The position that it is known to be good for.
+    pub as_of: u64,
+    /// Whether it would be served at `fresh` now.
+    pub valid: bool,
+    /// What the source can be asked cheaply, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator: Option<String>,
+    /// What its loader read, with the versions.
+    pub inputs: Vec<(Key, Version)>,
+    /// All names that it depends on, each with the position of its last invalidation and the mark of doubt.
+    pub closure: Vec<ExplainedName>,
+}
+
+/// A name in a closure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedName {
+    /// The name.
+    pub name: Name,
+    /// The position of its last invalidation, where one is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// Whether nobody can vouch for it now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_doubt: bool,
+}
+
+/// The last answer that was given about a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedAnswer {
+    /// The hash of the value.
+    pub version: Version,
+    /// The level that it was served at.
+    pub level: Level,
+    /// Why it was allowed: one word for programs.
+    pub why: String,
+    /// The same for people.
+    pub because: String,
+    /// How long ago it was given, in milliseconds.
+    pub ago_ms: u64,
+}
+
+/// One invalidation with its cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedInvalidation {
+    /// The name that was invalidated.
+    pub name: Name,
+    /// Its place in the one order.
+    pub position: u64,
+    /// What caused it, for people.
+    pub cause: String,
+    /// The stream of the event that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamName>,
+    /// The `sequence` of that event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<String>,
+    /// The id of that event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The type of that event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+}
+
+/// What a subscriber can not be given, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// `retention`, `epoch` or `deleted`.
+    pub reason: String,
+    /// The last event that the reader has, as it said.
+    pub after: String,
+    /// Where the stream goes on.
+    pub resumes: String,
+}
+
+/// What the daemon is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// The namespace that this is about.
+    pub namespace: String,
+    /// Where the data lies.
+    pub data: String,
+    /// The last position of the one order.
+    pub token: Token,
+    /// `writable`, or the reason why no events are accepted.
+    pub store: String,
+    /// How many streams there are.
+    pub streams: u64,
+    /// How many bytes of the log are in use.
+    pub log_bytes: u64,
+    /// How many entries are in memory, and the bytes of their values.
+    pub entries: u64,
+    /// The bytes of the values in memory.
+    pub entry_bytes: u64,
+    /// Every source with its health.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// The health of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// The name of the source, such as `local/project`.
+    pub name: String,
+    /// What it watches.
+    pub target: String,
+    /// `starting`, `live`, `degraded` or `down`.
+    pub health: String,
+    /// Why it is not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// How many directories are watched, where the source watches directories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directories: Option<u64>,
+}
+
+/// One stream in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// The name of the stream.
+    pub stream: StreamName,
+    /// The last event that can be read.
+    pub cursor: String,
+    /// What an acknowledgement of this stream promises.
+    pub durability: Durability,
+}
+
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -1,0 +1,179 @@
+//! What a cache asks of the outside: produce a value, ask whether it still stands, wait for a source.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use undercurrent_types::{Key, Level, Name};
+
+/// Produces the value of a kind of key from its source of truth.
+pub trait Loader: Send + Sync + 'static {
+    /// Returns the name that `explain` shows.
+    fn name(&self) -> &'static str;
+
+    /// Returns the version of this loader: an entry of another one is a miss.
+    fn version(&self) -> u32 {
+        1
+    }
+
+    /// Returns the level of a read that names none.
+    fn default_level(&self) -> Level;
+
+    /// Says why a level can not be given for a key, if it can not.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for people.
+    fn offers(&self, key: &Key, level: Level) -> Result<(), String>;
+
+    /// Loads the value. Every other key that it reads, it reads through `inputs`.
+    ///
+    /// The names must have been determined before the source was read: a directory that counts as watched must have
+    /// been watched already when the read began. The future may be dropped at any point.
+    fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>>;
+
+    /// Asks the source whether a value is still what it was when the validator was made.
+    fn check<'a>(&'a self, key: &'a Key, validator: &'a Validator) -> BoxFuture<'a, Result<Check, LoadError>>;
+
+    /// The same without waiting, for sources that answer in about a microsecond; `None` sends the caller to
+    /// [`Loader::check`].
+    fn check_now(&self, _key: &Key, _validator: &Validator) -> Option<Check> {
+        None
+    }
+
+    /// Writes a validator for people.
+    fn describe(&self, validator: &Validator) -> String {
+        format!("{} bytes", validator.0.len())
+    }
+}
+
+/// What a loader produced.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The value; `None` says that what the key names is not there, which is an answer like any other.
+    pub value: Option<Bytes>,
+    /// Names that the value depends on besides its key and inputs: tags and scopes.
+    pub names: Vec<Name>,
+    /// What the source can be asked cheaply later.
+    pub validator: Option<Validator>,
+    /// For how long the value may be served, counted from before the request that brought it.
+    pub max_age: Option<Duration>,
+}
+
+/// What a source can be asked cheaply, in the loader's own encoding: a stat, an ETag, an object id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validator(pub Box<[u8]>);
+
+/// A source's answer about a validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The value is what the source has now.
+    Unchanged,
+    /// It is not, or the source can not say.
+    Changed,
+}
+
+/// Why a value could not be loaded. Waiters get clones.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Not allowed, with the reason.
+    #[error("`{key}` is denied: {reason}")]
+    Denied {
+        /// The key that was asked for.
+        key: Key,
+        /// Why, and what would allow it.
+        reason: String,
+    },
+    /// The source answered with an error.
+    #[error("`{key}` could not be loaded: {reason}")]
+    Failed {
+        /// The key that was asked for.
+        key: Key,
+        /// The source's error.
+        reason: String,
+    },
+    /// The value is too large to be served.
+    #[error("`{key}` has {actual} bytes, and a value has at most {limit}")]
+    TooLarge {
+        /// The key that was asked for.
+        key: Key,
+        /// Its size.
+        actual: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The loader did not end in time.
+    #[error("loading `{key}` took longer than {} ms", .limit.as_millis())]
+    TimedOut {
+        /// The key that was asked for.
+        key: Key,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The loader panicked, or its task was ended.
+    #[error("the loader of `{key}` broke off: {reason}")]
+    Broken {
+        /// The key that was asked for.
+        key: Key,
+        /// What is known.
+        reason: String,
+    },
+    /// A loader waits, through others, for itself.
+    #[error("a cycle of loaders: {}", Chain(.0))]
+    Cycle(Vec<Key>),
+    /// The sources moved during every try.
+    #[error("`{key}` changed during each of {tries} tries to read it")]
+    Unstable {
+        /// The key that was asked for.
+        key: Key,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// The source or the store can not be asked now.
+    #[error("`{key}` is unavailable: {reason}")]
+    Unavailable {
+        /// The key that was asked for.
+        key: Key,
+        /// What can not be asked.
+        reason: String,
+    },
+}
+
+/// Keys, each waiting for the next.
+struct Chain<'a>(&'a [Key]);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, key) in self.0.iter().enumerate() {
+            let arrow = if i == 0 { "" } else { " → " };
+            write!(f, "{arrow}`{key}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// How a `synced` read waits for a source: everything that completed there before the call has been published when
+/// it returns.
+pub trait Barrier: Send + Sync + 'static {
+    /// Returns the scope that the source speaks for.
+    fn scope(&self) -> Name;
+
+    /// Waits for the source.
+    fn barrier(&self) -> BoxFuture<'_, Result<(), BarrierError>>;
+}
+
+/// Why a source can not say that it is up to date.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the source of `{scope}` can not say that it is up to date: {reason}")]
+pub struct BarrierError {
+    /// Its scope.
+    pub scope: Name,
+    /// Why.
+    pub reason: String,
+}
+
+/// Stands in for the other keys that a loader reads; each becomes a dependency.
+#[derive(Debug)]
+pub struct Inputs(());

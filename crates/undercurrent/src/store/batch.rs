@@ -1,0 +1,132 @@
+//! What one commit carries.
+
+use bytes::Bytes;
+use undercurrent_types::{Cursor, Durability, Event, Key, Name, Seq, StreamName, Token};
+
+/// Events and bare invalidations that take one position, all or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+    /// The names that the batch moves, those of its events included.
+    pub names: Vec<Invalidation>,
+    /// Why names are moved without an event, for people; empty where an event says it.
+    pub cause: String,
+}
+
+/// An event on its way to a stream.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Where it goes.
+    pub stream: StreamName,
+    /// The event, validated and redacted.
+    pub event: Event,
+    /// What the stream promises, if this event creates it; an existing stream keeps its own.
+    pub durability: Durability,
+    /// The seq that the last event of the stream must have.
+    pub expected_seq: Option<Seq>,
+    /// The state that the event carries about its subject; the inner `None` deletes it.
+    pub latest: Option<(Key, Option<Bytes>)>,
+}
+
+/// A name that a batch moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalidation {
+    /// The name.
+    pub name: Name,
+    /// What becomes of its mark of doubt.
+    pub mark: Mark,
+}
+
+impl Invalidation {
+    /// Returns the plain invalidation of a name.
+    pub fn of(name: Name) -> Self {
+        Self { name, mark: Mark::Keep }
+    }
+}
+
+/// What a step does to the mark of doubt of a name that it moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It stays as it is: an invalidation says nothing about who watches.
+    Keep,
+    /// From here on nobody can vouch for the name.
+    InDoubt,
+    /// Its owner vouches for it again.
+    Vouched,
+}
+
+/// The answer to a committed batch.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The position of the batch; of a batch that had all been published before, the position now.
+    pub token: Token,
+    /// One answer for each event, in order.
+    pub events: Vec<PublishedEvent>,
+}
+
+/// The place that an event took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishedEvent {
+    /// Its place in its stream.
+    pub cursor: Cursor,
+    /// What the stream promises.
+    pub durability: Durability,
+    /// Whether the event had been published before; nothing was written again.
+    pub duplicate: bool,
+}
+
+/// Why a batch was refused; nothing of it was written, unless the error says *unknown*.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The stream has moved on.
+    #[error("stream `{stream}` is at seq {actual}, not at the expected {expected}: read on from there and decide anew (event {index} of the batch)")]
+    ExpectedSeq {
+        /// The place in the batch, from 0.
+        index: usize,
+        /// The stream.
+        stream: StreamName,
+        /// What the caller expected.
+        expected: Seq,
+        /// The last seq of the stream.
+        actual: Seq,
+    },
+    /// The id was used for another event.
+    #[error("stream `{stream}` has another event with source `{event_source}` and id `{id}`: an id names one event for ever (event {index} of the batch)")]
+    IdConflict {
+        /// The place in the batch, from 0.
+        index: usize,
+        /// The stream.
+        stream: StreamName,
+        /// The source of the event.
+        event_source: String,
+        /// The id of the event.
+        id: String,
+    },
+    /// The batch is larger than one commit may be.
+    #[error("the batch has {actual} bytes, and a commit has at most {limit}: send it in parts")]
+    TooLarge {
+        /// Its size.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The log accepts no events.
+    #[error("the log accepts no events since {since}: {reason}")]
+    Failed {
+        /// What failed, for people.
+        since: String,
+        /// The error of the file system.
+        reason: String,
+    },
+    /// The log failed while the batch was being written: it may or may not be there after a restart.
+    #[error("whether the events were written is unknown, because the log failed: {reason}")]
+    Unknown {
+        /// The error of the file system.
+        reason: String,
+    },
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+}

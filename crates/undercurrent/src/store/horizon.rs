@@ -1,0 +1,71 @@
+//! What this process knows of a namespace's order.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use undercurrent_types::{Incarnation, Name, Position};
+
+/// How many floors there are.
+const SLOTS: usize = 65_536;
+
+/// The place of a name's floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// Returns the slot of a name: the same for the whole life of the process.
+    pub fn of(name: &Name) -> Self {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
+        Self((hash & (SLOTS as u64 - 1)) as u16)
+    }
+}
+
+/// The position up to which this process has applied the order, and an array of floors.
+///
+/// `floor[slot]` is the highest position at which a name of that slot was invalidated. Written by the store alone:
+/// floors first, then `applied`. Read by every hit: `applied` first, then floors. So whoever sees a position sees
+/// the floors of everything up to it. No lock, no allocation; 512 KiB.
+#[derive(Debug)]
+pub struct Horizon {
+    incarnation: AtomicU64,
+    applied: AtomicU64,
+    floors: Box<[AtomicU64]>,
+}
+
+impl Horizon {
+    /// Begins at a position, with every floor there: what was known before is worth nothing.
+    pub fn starting_at(incarnation: Incarnation, position: Position) -> Self {
+        Self {
+            incarnation: AtomicU64::new(incarnation.0),
+            applied: AtomicU64::new(position.0),
+            floors: (0..SLOTS).map(|_| AtomicU64::new(position.0)).collect(),
+        }
+    }
+
+    /// Returns the incarnation that positions belong to.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation.load(Ordering::Acquire))
+    }
+
+    /// Returns the position up to which the floors tell everything.
+    pub fn applied(&self) -> Position {
+        Position(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Returns the highest position at which a name of this slot was invalidated, up to `applied` at least.
+    pub fn floor(&self, slot: Slot) -> Position {
+        Position(self.floors[usize::from(slot.0)].load(Ordering::Acquire))
+    }
+
+    /// Raises the floors of names that were invalidated at a position. For stores: before [`Horizon::advance`].
+    pub(super) fn raise<'a>(&self, names: impl IntoIterator<Item = &'a Name>, position: Position) {
+        for name in names {
+            self.floors[usize::from(Slot::of(name).0)].fetch_max(position.0, Ordering::AcqRel);
+        }
+    }
+
+    /// Publishes that everything up to a position has been applied.
+    pub(super) fn advance(&self, position: Position) {
+        self.applied.fetch_max(position.0, Ordering::AcqRel);
+    }
+}
