@@ -19,7 +19,7 @@ pub mod wire;
 pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use durability::{Durability, DurabilityError};
 pub use error::{ErrorBody, ErrorCode};
-pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, TypeKind};
+pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, TypeKind, close_committed};
 pub use key::{Key, KeyError, path_text, text_path};
 pub use level::{Level, LevelError};
 pub use name::{Name, NameError};
