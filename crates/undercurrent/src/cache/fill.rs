@@ -44,10 +44,11 @@ impl Cache {
     }
 
     async fn fill(&self, key: &Key, flight: &Flight) -> Outcome {
-        // The place first: who finds it above its own count began before anything here was asked.
+        // In this order: who joined before the flight closed began before its place was taken and h was asked for.
+        let mode = flight.close();
         let place = self.0.begun.fetch_add(1, Ordering::SeqCst);
         let mut h = self.barrier_for(key).await?;
-        let mode = flight.begin(place, h);
+        flight.begin(place, h);
         for _ in 0..TRIES {
             let need = Need { barrier: h, begun: place, mode: mode.min(Mode::Ask) };
             match self.attempt(key, need, mode).await? {

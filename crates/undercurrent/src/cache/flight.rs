@@ -47,25 +47,36 @@ pub(super) struct Flight {
 #[derive(Debug)]
 struct FlightState {
     mode: Mode,
-    /// When it began: its place among all loads and its position h.
-    begun: Option<(u64, Token)>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// It will begin: after whoever joins now.
+    Waiting,
+    /// It is asking where the order stands: nobody can tell yet whether that is before or after a read.
+    Closed,
+    /// It began with this place among all loads, at this position.
+    Begun(u64, Token),
 }
 
 impl Flight {
     fn new(mode: Mode) -> Self {
-        Self { state: Mutex::new(FlightState { mode, begun: None }), outcome: watch::channel(None).0 }
+        let state = Mutex::new(FlightState { mode, phase: Phase::Waiting });
+        Self { state, outcome: watch::channel(None).0 }
     }
 
-    /// Joins the flight if it does what the read needs. What has not begun yet begins after the read: it will do
-    /// whatever is asked of it.
+    /// Joins the flight if it does what the read needs. One that waits begins after the read, and will do whatever is
+    /// asked of it.
     fn serves(&self, need: Need) -> bool {
         let mut state = self.state.lock();
-        match state.begun {
-            None => {
+        match state.phase {
+            Phase::Waiting => {
                 state.mode = state.mode.max(need.mode);
                 true
             }
-            Some((place, h)) => {
+            Phase::Closed => false,
+            Phase::Begun(place, h) => {
                 h.inc == need.barrier.inc
                     && h.position >= need.barrier.position
                     && state.mode >= need.mode
@@ -74,11 +85,17 @@ impl Flight {
         }
     }
 
-    /// Marks the beginning; from here on it does what it was asked until now.
-    pub(super) fn begin(&self, place: u64, h: Token) -> Mode {
+    /// Ends the waiting, before h is asked for: a read that joined later could have a barrier above h. From here on it
+    /// does what it was asked until now.
+    pub(super) fn close(&self) -> Mode {
         let mut state = self.state.lock();
-        state.begun = Some((place, h));
+        state.phase = Phase::Closed;
         state.mode
+    }
+
+    /// Says at which place and position it began.
+    pub(super) fn begin(&self, place: u64, h: Token) {
+        self.state.lock().phase = Phase::Begun(place, h);
     }
 
     /// Waits for the outcome.
