@@ -11,6 +11,7 @@ use super::entry::{Closure, Entry, Moment, Parts};
 use super::flight::{Flight, Mode, Need, Outcome};
 use super::inputs::{Inputs, versions};
 use super::loader::{Check, LoadError, Loader};
+use crate::ablation::{Step, skips};
 use crate::store::{Batch, Committed, Invalidation};
 
 /// How often a fill begins again when its inputs do not fit together.
@@ -103,6 +104,12 @@ impl Cache {
         let mut inputs = Vec::with_capacity(old.inputs.len());
         let reader = Inputs::new(self, &old.key, need);
         for (key, version) in &old.inputs {
+            if skips(Step::CutoffInputsFresh)
+                && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == *version)
+            {
+                inputs.push(entry);
+                continue;
+            }
             match reader.read(key).await {
                 Ok(entry) if entry.version == *version => inputs.push(entry),
                 // Another version, or no answer: the loader sees for itself.
@@ -114,11 +121,15 @@ impl Cache {
                 Check::Unchanged => Why::Unchanged,
                 Check::Changed => return Ok(None),
             },
-            None if inputs.is_empty() || self.own_moved(old, &own) => return Ok(None),
+            None if inputs.is_empty() => return Ok(None),
+            None if self.own_moved(old, &own) && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
             None => Why::SameInputs,
         };
-        let closure = join_closures(&own, &inputs);
-        if let Some(moving) = closure.mixture() {
+        let mut closure = join_closures(&own, &inputs);
+        if skips(Step::RestampClosure) {
+            closure = old.closure.clone();
+        }
+        if let Some(moving) = mixture(&closure) {
             return Ok(Some(Try::Mixed(moving.clone())));
         }
         let asked = why == Why::Unchanged;
@@ -128,7 +139,7 @@ impl Cache {
             value: old.value.clone(),
             version: old.version,
             inc: need.barrier.inc,
-            h: need.barrier.position,
+            h: if skips(Step::RestampAtH) { self.0.store.horizon().applied() } else { need.barrier.position },
             own,
             deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
             inputs: versions(&inputs),
@@ -159,8 +170,7 @@ impl Cache {
         let key = parts.key.clone();
         let h = Token { inc: parts.inc, position: parts.h };
         let _inserting = self.inserting(&key).lock().await;
-        let committed = self.0.store.commit(h, &parts.closure.names, None).await;
-        let (as_of, keep) = match committed.map_err(|error| unavailable(&key, &error))? {
+        let (as_of, keep) = match self.ask_to_commit(h, &parts, None).await? {
             Committed::Accepted(position) => (position, true),
             Committed::InDoubt => (Position(0), true),
             Committed::Moved => (Position(0), false),
@@ -182,7 +192,7 @@ impl Cache {
         let inputs = reader.into_entries();
         let own = own_names(key, loaded.names);
         let closure = join_closures(&own, &inputs);
-        if let Some(moving) = closure.mixture() {
+        if let Some(moving) = mixture(&closure) {
             return Ok(Try::Mixed(moving.clone()));
         }
         let own_deadline = loaded.max_age.map(|age| began.after(age));
@@ -215,7 +225,8 @@ impl Cache {
         let _inserting = self.inserting(&key).lock().await;
         let applied = self.0.store.horizon().applied();
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
-        let differs = standing.as_ref().is_some_and(|entry| entry.version != parts.version);
+        let differs = standing.as_ref().is_some_and(|entry| entry.version != parts.version)
+            && !skips(Step::AnnounceChange);
         if differs && standing.as_ref().is_some_and(|entry| entry.h >= parts.h) {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
@@ -223,8 +234,7 @@ impl Cache {
             return Ok(Arc::new(Entry::new(parts, Position(0))));
         }
         let announce = differs.then_some(&key);
-        let committed = self.0.store.commit(h, &parts.closure.names, announce).await;
-        let (as_of, keep) = match committed.map_err(|error| unavailable(&key, &error))? {
+        let (as_of, keep) = match self.ask_to_commit(h, &parts, announce).await? {
             Committed::Accepted(position) => {
                 let newer = standing.is_some_and(|entry| entry.inc == parts.inc && entry.as_of() > position);
                 (position, !newer || differs)
@@ -237,6 +247,20 @@ impl Cache {
             self.0.entries.insert(key, entry.clone());
         }
         Ok(entry)
+    }
+
+    /// Asks the store whether a value that was read from `h` on is good.
+    async fn ask_to_commit(&self, h: Token, parts: &Parts, announce: Option<&Key>) -> Result<Committed, LoadError> {
+        let own_key = [Name::from(&parts.key)];
+        let names = if skips(Step::CommitClosure) { &own_key[..] } else { &parts.closure.names[..] };
+        let committed = self.0.store.commit(h, names, announce).await;
+        let committed = committed.map_err(|error| unavailable(&parts.key, &error))?;
+        let now = Committed::Accepted(self.0.store.horizon().applied());
+        Ok(match committed {
+            Committed::Moved if skips(Step::CommitPredicate) => now,
+            Committed::InDoubt if skips(Step::DoubtCounts) => now,
+            committed => committed,
+        })
     }
 
     /// Takes a position that makes one key stale.
@@ -256,6 +280,11 @@ impl Cache {
     }
 }
 
+/// Finds a key that two inputs were made from in different versions.
+fn mixture(closure: &Closure) -> Option<&Key> {
+    if skips(Step::NoMixture) { None } else { closure.mixture() }
+}
+
 fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
     LoadError::Unavailable { key: key.clone(), reason: error.to_string() }
 }
@@ -273,7 +302,11 @@ fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
     let mut names = own.to_vec();
     let mut keys = Vec::new();
     for input in inputs {
-        names.extend(input.closure.names.iter().cloned());
+        if skips(Step::ClosureTransitive) {
+            names.push(Name::from(&input.key));
+        } else {
+            names.extend(input.closure.names.iter().cloned());
+        }
         keys.extend(input.closure.keys.iter().cloned());
         keys.push((input.key.clone(), input.version));
     }

@@ -11,6 +11,7 @@ use undercurrent_types::{Key, Token};
 use super::answer::Why;
 use super::entry::Entry;
 use super::loader::LoadError;
+use crate::ablation::{Step, skips};
 
 /// How much a fill must do, least first. A read may share a fill that does at least what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,10 +78,9 @@ impl Flight {
             }
             Phase::Closed => false,
             Phase::Begun(place, h) => {
-                h.inc == need.barrier.inc
-                    && h.position >= need.barrier.position
-                    && state.mode >= need.mode
-                    && (need.mode == Mode::Fresh || place >= need.begun)
+                let in_order = h.inc == need.barrier.inc && h.position >= need.barrier.position;
+                let asked = need.mode == Mode::Fresh || place >= need.begun || skips(Step::AskAfterBegin);
+                (in_order || skips(Step::JoinAfterBarrier)) && state.mode >= need.mode && asked
             }
         }
     }

@@ -11,6 +11,7 @@ use super::answer::{Answer, Why};
 use super::entry::Entry;
 use super::flight::{Mode, Need};
 use super::loader::{Check, LoadError, Loader};
+use crate::ablation::{Step, skips};
 
 /// How often a read begins again when its sources move under it.
 const TRIES: u32 = 5;
@@ -97,14 +98,15 @@ impl Cache {
         }
         let good = if entry.loader_version == 0 { Why::Put } else { Why::Current };
         let as_of = entry.as_of();
-        if as_of >= barrier {
+        if as_of >= barrier || entry.value.is_none() && skips(Step::NegativeAlike) {
             return Some(good);
         }
         let applied = horizon.applied();
         if applied < barrier {
             return None;
         }
-        if entry.closure.slots().iter().all(|slot| horizon.floor(*slot) <= as_of) {
+        let slots = if skips(Step::HitClosure) { &entry.closure.slots()[..1] } else { entry.closure.slots() };
+        if slots.iter().all(|slot| horizon.floor(*slot) <= as_of) {
             entry.raise_as_of(applied);
         } else {
             // A floor says no: a name of the closure has moved, or another in the same slot.
