@@ -26,6 +26,16 @@ impl quick_cache::Weighter<Key, Arc<Entry>> for ByWeight {
     }
 }
 
+/// Weighs a value by its length.
+#[derive(Clone, Debug)]
+pub(super) struct ByLength;
+
+impl quick_cache::Weighter<Version, Bytes> for ByLength {
+    fn weight(&self, _version: &Version, value: &Bytes) -> u64 {
+        value.len() as u64 + 64
+    }
+}
+
 /// A moment of the clock that goes on while the machine sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);

@@ -177,7 +177,7 @@ impl Cache {
         };
         let entry = Arc::new(Entry::new(parts, as_of));
         if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
-            self.0.entries.insert(key, entry.clone());
+            self.insert(entry.clone());
         }
         Ok(entry)
     }
@@ -244,7 +244,7 @@ impl Cache {
         };
         let entry = Arc::new(Entry::new(parts, as_of));
         if keep {
-            self.0.entries.insert(key, entry.clone());
+            self.insert(entry.clone());
         }
         Ok(entry)
     }

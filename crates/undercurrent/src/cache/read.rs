@@ -25,6 +25,8 @@ pub struct ReadOptions {
     pub after: Option<Token>,
     /// Whether the value must be loaded, whatever is in memory.
     pub reload: bool,
+    /// Whether what is in memory will do when the value can not be loaded. The answer says so, at level `local`.
+    pub stale_on_error: bool,
 }
 
 /// Why a key could not be read.
@@ -122,15 +124,22 @@ impl Cache {
         let loader = self.loader(key);
         let level = self.level_of(key, options.level, loader.as_deref())?;
         let mode = if options.reload { Mode::Load } else { Mode::Fresh };
-        let (entry, why) = match (level, loader) {
-            (Level::Synced, Some(loader)) => self.synced(key, begun, mode, loader.as_ref()).await?,
-            (Level::Verified, Some(loader)) => self.verified(key, begun, mode, loader.as_ref()).await?,
-            _ => {
-                let barrier = self.barrier_for(key).await?;
-                self.fresh(key, Need { barrier, begun, mode }).await?
-            }
+        let read = match (level, loader) {
+            (Level::Synced, Some(loader)) => self.synced(key, begun, mode, loader.as_ref()).await,
+            (Level::Verified, Some(loader)) => self.verified(key, begun, mode, loader.as_ref()).await,
+            _ => match self.barrier_for(key).await {
+                Ok(barrier) => self.fresh(key, Need { barrier, begun, mode }).await,
+                Err(error) => Err(error),
+            },
         };
-        Ok(Answer::new(entry, level, why))
+        match read {
+            Ok((entry, why)) => Ok(Answer::new(entry, level, why)),
+            Err(error) if options.stale_on_error && error.may_pass() => match self.0.entries.peek(key) {
+                Some(entry) => Ok(Answer::new(entry, Level::Local, Why::StaleOnError)),
+                None => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the level to serve: the one that was named, if it is offered, or the default.
