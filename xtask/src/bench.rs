@@ -1,60 +1,30 @@
-//! The measurements, as a Markdown table.
+//! The measurements, as Markdown for `docs/benchmarks.md`.
 //!
-//! A bench is a program `crates/<crate>/benches/<name>.rs` with `harness = false`. It prints its figures on stdout,
-//! one table row each: `| work | here | beside it | ratio | goal | met |`, both sides measured in the same run.
-//! All else it prints on stderr. With `--short` it measures for a moment only.
+//! A bench is a program in `crates/<crate>/benches/` with `harness = false`, a file or a folder with `main.rs`. It
+//! prints a table on stdout, each figure as a ratio to a peer measured in the same run, and with `--short` measures for
+//! a moment only.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-const COLUMNS: [&str; 6] = ["work", "here", "beside it", "ratio", "goal", "met"];
-
-/// Runs every bench, one after the other, and prints command, machine and rows.
+/// Prints command and machine, then runs every bench, one after the other.
 pub(crate) fn run(root: &Path, short: bool) -> Result<()> {
     let benches = find(root)?;
-    if benches.is_empty() {
-        bail!("there are no benches: `crates/*/benches/` has no files");
-    }
-    println!("Command: `cargo xtask bench{}`", if short { " --short" } else { "" });
+    ensure!(!benches.is_empty(), "there are no benches in `crates/*/benches/`");
+    println!("Command: `cargo xtask bench{}`  ", if short { " --short" } else { "" });
     println!("Machine: {}\n", machine());
-    println!("| {} |", COLUMNS.join(" | "));
-    println!("|{}", " --- |".repeat(COLUMNS.len()));
     for (package, name) in &benches {
-        run_one(root, package, name, short)?;
-    }
-    Ok(())
-}
-
-fn run_one(root: &Path, package: &str, name: &str, short: bool) -> Result<()> {
-    let mut command = Command::new("cargo");
-    command.args(["bench", "--quiet", "--locked", "--package", package, "--bench", name]);
-    if short {
-        command.args(["--", "--short"]);
-    }
-    let mut child = command
-        .current_dir(root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("the bench `{name}` can not be run"))?;
-    let output = child.stdout.take().context("the output of a bench is a pipe")?;
-    for line in BufReader::new(output).lines() {
-        let line = line.with_context(|| format!("the bench `{name}` printed what is no text"))?;
-        if is_row(&line) {
-            println!("{line}");
-        } else {
-            eprintln!("{line}");
+        let mut command = Command::new("cargo");
+        command.args(["bench", "--quiet", "--locked", "--package", package, "--bench", name]);
+        if short {
+            command.args(["--", "--short"]);
         }
+        let status = command.current_dir(root).status().context("`cargo bench` can not be run")?;
+        ensure!(status.success(), "the bench `{name}` of `{package}` failed");
     }
-    let status = child.wait()?;
-    ensure!(status.success(), "the bench `{name}` of `{package}` failed");
     Ok(())
-}
-
-fn is_row(line: &str) -> bool {
-    line.starts_with("| ") && line.ends_with(" |") && line.split(" | ").count() == COLUMNS.len()
 }
 
 /// Returns the benches, each with its crate, in order.
@@ -65,7 +35,8 @@ fn find(root: &Path) -> Result<Vec<(String, String)>> {
         let Ok(files) = std::fs::read_dir(folder.path().join("benches")) else { continue };
         for file in files {
             let file = file?.path();
-            if file.extension().is_some_and(|extension| extension == "rs") {
+            let is_source = file.extension().is_some_and(|extension| extension == "rs");
+            if is_source || file.join("main.rs").is_file() {
                 let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 benches.push((folder.file_name().to_string_lossy().into_owned(), name));
             }
@@ -100,19 +71,18 @@ mod tests {
     #[test]
     fn benches_are_found_by_their_files() {
         let root = tempfile::tempdir().unwrap();
-        for file in ["a/benches/two.rs", "a/benches/one.rs", "a/benches/notes.md", "b/src/lib.rs"] {
+        for file in [
+            "a/benches/two.rs",
+            "a/benches/one/main.rs",
+            "a/benches/one/part.rs",
+            "a/benches/x.md",
+            "b/src/lib.rs",
+        ] {
             let file = root.path().join("crates").join(file);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "").unwrap();
         }
         let found = find(root.path()).unwrap();
         assert_eq!(found, [("a".to_owned(), "one".to_owned()), ("a".to_owned(), "two".to_owned())]);
-    }
-
-    #[test]
-    fn a_row_has_all_columns() {
-        assert!(is_row("| hit at `fresh` | 40 ns | 31 ns | 1.29 | ≤ 1.5 | yes |"));
-        assert!(!is_row("| hit at `fresh` | 40 ns |"));
-        assert!(!is_row("warming up"));
     }
 }
