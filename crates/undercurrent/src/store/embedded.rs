@@ -152,7 +152,7 @@ impl EmbeddedStore {
             failure: OnceLock::new(),
             reserved: AtomicU64::new(reserved.0),
             last_unsettled: AtomicU64::new(0),
-            settled_tx: watch::Sender::new(0),
+            settled_tx: watch::Sender::new(position.0),
         });
         let (closed_tx, closed_rx) = watch::channel(false);
         let flusher = Flusher::new(shared.clone(), log);
