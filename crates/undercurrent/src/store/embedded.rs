@@ -171,11 +171,10 @@ impl EmbeddedStore {
     async fn publish_batch(&self, batch: Batch) -> Result<Published, PublishError> {
         let shared = &self.shared;
         let draft = Draft::new(shared, batch)?;
-        let room = if draft.has_events() {
-            // The semaphore is never closed.
-            shared.room.clone().acquire_many_owned(draft.room()).await.ok()
-        } else {
-            shared.room_now(&draft)
+        let room = match shared.room_now(&draft) {
+            // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
+            None if draft.has_events() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
+            room => room,
         };
         let placed = shared.place(&draft, room)?;
         drop(draft);
