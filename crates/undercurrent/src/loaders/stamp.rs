@@ -126,7 +126,7 @@ pub(super) fn is_absence(error: Errno) -> bool {
 
 /// Asks about a path as keys carry it.
 fn stat_text(path: &str) -> rustix::io::Result<Stat> {
-    if path.contains('\\') { stat(&text_path(path)) } else { stat(path) }
+    if path.contains('\\') { stat(text_path(path)) } else { stat(path) }
 }
 
 /// Writes a validator for people.

@@ -1,5 +1,7 @@
 mod dir;
 mod file;
+mod git;
+mod projection;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -59,7 +59,7 @@ async fn every_change_of_a_file_is_noticed_by_its_stat() {
         ("written longer", |t| drop(t.write("d/a", "longer content"))),
         ("written with the same size", |t| drop(t.write("d/a", "BBBB"))),
         ("appended", |t| {
-            OpenOptions::new().append(true).open(t.at("d/a")).unwrap().write_all_at(b"B", 0).unwrap()
+            OpenOptions::new().append(true).open(t.at("d/a")).unwrap().write_all_at(b"B", 0).unwrap();
         }),
         ("replaced by a rename", |t| std::fs::rename(t.write("new", "BBBB"), t.at("d/a")).unwrap()),
         ("deleted", |t| std::fs::remove_file(t.at("d/a")).unwrap()),
