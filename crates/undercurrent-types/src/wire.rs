@@ -138,8 +138,6 @@ pub struct ExplainedAnswer {
     pub why: String,
     /// The same for people.
     pub because: String,
-    /// How long ago it was given, in milliseconds.
-    pub ago_ms: u64,
 }
 
 /// One invalidation with its cause.

@@ -3,7 +3,147 @@
 //! Owns the entries, and the traits of what fills them and of what a `synced` read asks. Promises that no read is
 //! answered by a value whose load began before an invalidation the read must see. Never knows where a value comes
 //! from or which events exist.
+//!
+//! One predicate decides everything: an entry is valid at position p if its incarnation is the current one, its
+//! deadline has not passed, and no name of its closure was invalidated after `as_of` or is in doubt. A valid entry's
+//! `as_of` may be raised to p.
 
+mod answer;
+mod entry;
+mod fill;
+mod flight;
+mod inputs;
 mod loader;
+mod put;
+mod read;
 
-pub use loader::{Barrier, BarrierError, Check, Inputs, LoadError, Loaded, Loader, Validator};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use undercurrent_types::{Key, Level, Name, Version};
+
+use crate::store::Store;
+
+pub use answer::{Answer, Why};
+pub use entry::Entry;
+pub use inputs::Inputs;
+pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
+pub use put::PutError;
+pub use read::{ReadError, ReadOptions};
+
+use entry::{ByLength, ByWeight, Entries};
+use flight::Flights;
+
+/// The bounds of a cache.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheOptions {
+    /// The bytes that entries may take together; what was not read for long makes room.
+    pub weight: u64,
+    /// How long a load may take.
+    pub load_time: Duration,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self { weight: 256 << 20, load_time: Duration::from_secs(60) }
+    }
+}
+
+/// The entries of one namespace in the memory of this process.
+///
+/// Cloning shares it.
+#[derive(Clone)]
+pub struct Cache(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn Store>,
+    options: CacheOptions,
+    entries: Entries,
+    /// Values that were replaced, by version, for as long as there is room: what a diff begins with.
+    replaced: quick_cache::sync::Cache<Version, Bytes, ByLength>,
+    flights: Flights,
+    /// Counts loads as they begin, so that a read can tell which began after it.
+    begun: AtomicU64,
+    /// Written while the host sets up, read at every miss: a lock that readers share.
+    loaders: RwLock<HashMap<String, Arc<dyn Loader>>>,
+    barriers: RwLock<HashMap<Name, Arc<dyn Barrier>>>,
+    /// Held from looking at a standing entry until its successor stands; one of them per group of keys, since fills of
+    /// different keys need not wait for each other. Asynchronous, since a commit may be a round trip.
+    inserting: Box<[tokio::sync::Mutex<()>]>,
+}
+
+impl Cache {
+    /// Makes an empty cache over a store.
+    pub fn new(store: Arc<dyn Store>, options: CacheOptions) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            options,
+            entries: Entries::with_weighter(16_384, options.weight, ByWeight),
+            replaced: quick_cache::sync::Cache::with_weighter(4096, options.weight / 8, ByLength),
+            flights: Flights::default(),
+            begun: AtomicU64::new(0),
+            loaders: RwLock::default(),
+            barriers: RwLock::default(),
+            inserting: (0..64).map(|_| tokio::sync::Mutex::default()).collect(),
+        }))
+    }
+
+    /// Registers what loads a kind of key; the last one registered for a kind stands.
+    pub fn register(&self, kind: &str, loader: Arc<dyn Loader>) {
+        self.0.loaders.write().insert(kind.to_owned(), loader);
+    }
+
+    /// Registers whom a `synced` read asks about a scope.
+    pub fn register_barrier(&self, barrier: Arc<dyn Barrier>) {
+        self.0.barriers.write().insert(barrier.scope(), barrier);
+    }
+
+    /// Returns the level of a read of this key that names none.
+    pub fn default_level(&self, key: &Key) -> Level {
+        self.loader(key).map_or(Level::Fresh, |loader| loader.default_level())
+    }
+
+    /// Returns what is in memory under a key, valid or not.
+    pub fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.0.entries.peek(key)
+    }
+
+    /// Returns a value that was replaced not long ago.
+    pub fn replaced(&self, version: &Version) -> Option<Bytes> {
+        self.0.replaced.get(version)
+    }
+
+    /// Puts an entry in the place of whatever stands there. Under the lock of [`Cache::inserting`].
+    fn insert(&self, entry: Arc<Entry>) {
+        if let Some(old) = self.0.entries.peek(&entry.key)
+            && old.version != entry.version
+            && let Some(value) = &old.value
+        {
+            self.0.replaced.insert(old.version, value.clone());
+        }
+        self.0.entries.insert(entry.key.clone(), entry);
+    }
+
+    /// Says whether an entry would be served at `fresh` now, without asking anybody.
+    pub fn is_valid(&self, entry: &Entry) -> bool {
+        self.still_good(entry, self.0.store.horizon().applied()).is_some()
+    }
+
+    /// Returns how many entries there are, and the bytes they take.
+    pub fn size(&self) -> (u64, u64) {
+        (self.0.entries.len() as u64, self.0.entries.weight())
+    }
+
+    /// Returns what loads keys of this kind.
+    pub fn loader(&self, key: &Key) -> Option<Arc<dyn Loader>> {
+        self.0.loaders.read().get(key.kind()).cloned()
+    }
+
+    fn barrier_of(&self, scope: &Name) -> Option<Arc<dyn Barrier>> {
+        self.0.barriers.read().get(scope).cloned()
+    }
+}

@@ -1,0 +1,92 @@
+//! The one handle of the library.
+//!
+//! Owns the pipeline of publishing: validate, match rules, redact, commit, announce, acknowledge. It is the only place
+//! that sees both halves, the log and the cache. Promises that commit is one step, so that whoever has seen an event
+//! can not be served what it made stale.
+
+mod changed;
+mod error;
+mod explain;
+mod publish;
+mod read;
+mod redact;
+mod status;
+mod subscribe;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use undercurrent_types::wire::SourceStatus;
+
+use crate::cache::Cache;
+use crate::rules::RuleSet;
+use crate::store::Store;
+
+pub use changed::{Checked, IfChanged};
+pub use error::{ContextError, PublishError};
+pub use publish::Outgoing;
+pub use read::{Get, ReadKey, Reading};
+pub use redact::Redactor;
+pub use subscribe::Subscribe;
+
+/// One namespace: its streams, its context and the order that both share.
+///
+/// Cloning is cheap and shares everything.
+#[derive(Clone)]
+pub struct EventStream(Arc<Parts>);
+
+struct Parts {
+    namespace: String,
+    store: Arc<dyn Store>,
+    cache: Cache,
+    rules: RuleSet,
+    redactor: Redactor,
+    /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
+    sources: Mutex<Vec<Arc<dyn Source>>>,
+}
+
+/// An adapter that turns a system's changes into events, as the handle sees it.
+///
+/// It publishes in order to the stream named like its `source`, takes a position that puts its scope in doubt when it
+/// can not vouch for it, and one that takes it out when it can.
+pub trait Source: Send + Sync + 'static {
+    /// Returns the health of each of its parts, with since when.
+    fn status(&self) -> Vec<SourceStatus>;
+
+    /// Ends it: nothing is published after the future returns.
+    fn stop(&self) -> BoxFuture<'_, ()>;
+}
+
+impl EventStream {
+    /// Puts the handle together; [`crate::runtime`] does this for a configuration.
+    pub fn assemble(
+        namespace: String,
+        store: Arc<dyn Store>,
+        cache: Cache,
+        rules: RuleSet,
+        redactor: Redactor,
+    ) -> Self {
+        let sources = Mutex::default();
+        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, sources }))
+    }
+
+    /// Attaches a source, whose health is shown and which ends with the handle.
+    pub fn attach(&self, source: Arc<dyn Source>) {
+        self.0.sources.lock().push(source);
+    }
+
+    /// Returns the context half: register loaders and barriers here.
+    pub fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Ends everything left to right: sources first, then the store, which writes what was accepted.
+    pub async fn close(&self) {
+        let sources = std::mem::take(&mut *self.0.sources.lock());
+        for source in sources {
+            source.stop().await;
+        }
+        self.0.store.close().await;
+    }
+}

@@ -74,6 +74,12 @@ pub trait Store: Send + Sync + 'static {
     /// from the log.
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record>;
 
+    /// Returns a live ring of the events of all streams as they become visible; a hint like the other.
+    fn observe(&self) -> broadcast::Receiver<Record>;
+
+    /// Returns the last visible event of a stream: seq 0 where nobody has published.
+    fn tail(&self, stream: &StreamName) -> Cursor;
+
     /// Returns every stream with its tail.
     fn streams(&self) -> Vec<StreamState>;
 
@@ -134,6 +140,8 @@ pub struct InvalidationRecord {
     pub position: Position,
     /// The event that caused it, where one did.
     pub event: Option<Record>,
+    /// The stream of that event.
+    pub stream: Option<StreamName>,
     /// What caused it otherwise.
     pub cause: String,
 }

@@ -1,0 +1,11 @@
+//! Subscriptions: catch up, then follow.
+//!
+//! Owns where each reader stands. Promises every event of a stream in seq order without a hole, or a gap that says
+//! what is missing and why. Never slows a publisher: a reader that lags leaves the live ring and reads on from the
+//! log.
+
+mod filter;
+mod subscribe;
+
+pub use filter::{Filter, FilterError};
+pub use subscribe::{Delivery, Start, SubscribeError, Subscription};

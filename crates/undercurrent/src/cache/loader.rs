@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use undercurrent_types::{Key, Level, Name};
+use undercurrent_types::{Key, Level, Name, Token};
+
+use super::inputs::Inputs;
 
 /// Produces the value of a kind of key from its source of truth.
 pub trait Loader: Send + Sync + 'static {
@@ -34,12 +36,25 @@ pub trait Loader: Send + Sync + 'static {
     fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>>;
 
     /// Asks the source whether a value is still what it was when the validator was made.
-    fn check<'a>(&'a self, key: &'a Key, validator: &'a Validator) -> BoxFuture<'a, Result<Check, LoadError>>;
+    fn check<'a>(&'a self, key: &'a Key, validator: &'a Validator)
+    -> BoxFuture<'a, Result<Check, LoadError>>;
 
     /// The same without waiting, for sources that answer in about a microsecond; `None` sends the caller to
     /// [`Loader::check`].
     fn check_now(&self, _key: &Key, _validator: &Validator) -> Option<Check> {
         None
+    }
+
+    /// Returns the names that a value of this key would depend on if it were loaded now, besides its key and inputs.
+    ///
+    /// Asked when a standing value is found unchanged, before the source is: what vouches for a value may have become
+    /// another since it was loaded. `None` says that it can not have.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the load would.
+    fn names_now(&self, _key: &Key) -> Result<Option<Vec<Name>>, LoadError> {
+        Ok(None)
     }
 
     /// Writes a validator for people.
@@ -131,6 +146,15 @@ pub enum LoadError {
         /// How often it was tried.
         tries: u32,
     },
+    /// Nothing here loads this kind of key, and nobody has put it. The token is the position of the miss: a ticket to
+    /// fill it.
+    #[error("`{key}` is not cached, and nothing loads keys of kind `{}`: put it, or register a loader", .key.kind())]
+    Missing {
+        /// The key that was asked for.
+        key: Key,
+        /// The position of the miss.
+        at: Token,
+    },
     /// The source or the store can not be asked now.
     #[error("`{key}` is unavailable: {reason}")]
     Unavailable {
@@ -139,6 +163,21 @@ pub enum LoadError {
         /// What can not be asked.
         reason: String,
     },
+}
+
+impl LoadError {
+    /// Says whether the same load may succeed later: what is denied, missing or a cycle is so for a reason that time
+    /// does not mend.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Failed { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Unstable { .. }
+            | Self::Unavailable { .. } => true,
+            Self::Denied { .. } | Self::TooLarge { .. } | Self::Cycle(_) | Self::Missing { .. } => false,
+        }
+    }
 }
 
 /// Keys, each waiting for the next.
@@ -173,7 +212,3 @@ pub struct BarrierError {
     /// Why.
     pub reason: String,
 }
-
-/// Stands in for the other keys that a loader reads; each becomes a dependency.
-#[derive(Debug)]
-pub struct Inputs(());

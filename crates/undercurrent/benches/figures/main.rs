@@ -1,0 +1,25 @@
+//! The figures of `docs/benchmarks.md`: each as a ratio to a peer measured in the same run.
+//!
+//! Peer and subject take turns in short rounds, and the median of the rounds' ratios is printed, so that a machine
+//! whose speed drifts does not decide the result. `--short` takes fewer rounds.
+
+mod append;
+mod hit;
+
+fn main() {
+    let short = std::env::args().any(|argument| argument == "--short");
+    println!("| work | ours | peer | ratio (median of rounds) | goal |");
+    println!("|---|---|---|---|---|");
+    hit::run(if short { 15 } else { 101 });
+    append::run(if short { 5 } else { 31 });
+}
+
+/// Prints one row.
+fn row(work: &str, ours: &str, peer: &str, ratio: f64, goal: &str) {
+    println!("| {work} | {ours} | {peer} | {ratio:.2} | {goal} |");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,225 @@
+//! A cached value and all that decides whether it may be served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use undercurrent_types::{Incarnation, Key, Level, Name, Position, Version};
+
+use super::loader::Validator;
+use crate::store::Slot;
+
+/// The memory of a cache: bounded by weight; a hit takes a shared lock of one shard.
+pub(super) type Entries = quick_cache::sync::Cache<Key, Arc<Entry>, ByWeight>;
+
+/// Weighs an entry by the bytes it keeps.
+#[derive(Clone, Debug)]
+pub(super) struct ByWeight;
+
+impl quick_cache::Weighter<Key, Arc<Entry>> for ByWeight {
+    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
+        const STRUCTURE: usize = 512;
+        let names: usize = entry.closure.names.iter().map(|name| name.as_str().len() + 24).sum();
+        let value = entry.value.as_ref().map_or(0, Bytes::len);
+        (STRUCTURE + key.as_str().len() + names + value) as u64
+    }
+}
+
+/// Weighs a value by its length.
+#[derive(Clone, Debug)]
+pub(super) struct ByLength;
+
+impl quick_cache::Weighter<Version, Bytes> for ByLength {
+    fn weight(&self, _version: &Version, value: &Bytes) -> u64 {
+        value.len() as u64 + 64
+    }
+}
+
+/// A moment of the clock that goes on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// Reads CLOCK_BOOTTIME.
+    pub fn now() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
+    }
+
+    /// Returns the moment that much later.
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time))
+    }
+
+    /// Returns the time since then.
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+/// A cached value with its version, closure, inputs, validator and the position it is good for.
+#[derive(Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: Key,
+    /// The value; `None` says that what the key names is not there.
+    pub value: Option<Bytes>,
+    /// The hash of the value.
+    pub version: Version,
+    /// The incarnation that the positions belong to.
+    pub inc: Incarnation,
+    /// The position from before the load.
+    pub h: Position,
+    /// The key, and the tags and scopes that its own loader named.
+    pub own: Box<[Name]>,
+    /// All names that the value depends on.
+    pub closure: Closure,
+    /// What the loader read, with the versions.
+    pub inputs: Box<[(Key, Version)]>,
+    /// What the source can be asked cheaply.
+    pub validator: Option<Validator>,
+    /// Until when it may be served: the earliest of its own and its inputs' deadlines.
+    pub deadline: Option<Moment>,
+    /// Its own part of that.
+    pub own_deadline: Option<Moment>,
+    /// How long its own part lasts from each answer of the source.
+    pub max_age: Option<Duration>,
+    /// The loader's version; an entry of another one is not used.
+    pub loader_version: u32,
+    /// The level of reads that name none.
+    pub default_level: Level,
+    /// When the load, or the check that last found it unchanged, began.
+    pub since: Moment,
+    /// How long the load took.
+    pub took: Duration,
+    as_of: AtomicU64,
+    last_answer: AtomicU64,
+}
+
+/// All names that a value depends on, directly or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closure {
+    /// The names, sorted.
+    pub names: Box<[Name]>,
+    /// The keys among them that were read, each with the version that was read; sorted.
+    pub keys: Box<[(Key, Version)]>,
+    slots: Box<[Slot]>,
+}
+
+impl Closure {
+    /// Makes the closure of these names and keys.
+    pub(super) fn new(mut names: Vec<Name>, mut keys: Vec<(Key, Version)>) -> Self {
+        names.sort_unstable();
+        names.dedup();
+        keys.sort_unstable();
+        keys.dedup();
+        let slots = names.iter().map(Slot::of).collect();
+        Self { names: names.into(), keys: keys.into(), slots }
+    }
+
+    /// Returns the floors to look at.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Returns a key that occurs in two versions: no value may be made from both.
+    pub(super) fn mixture(&self) -> Option<&Key> {
+        self.keys.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| &pair[0].0)
+    }
+}
+
+/// The parts of an entry that a fill determines.
+pub(super) struct Parts {
+    pub(super) key: Key,
+    pub(super) value: Option<Bytes>,
+    pub(super) version: Version,
+    pub(super) inc: Incarnation,
+    pub(super) h: Position,
+    pub(super) own: Box<[Name]>,
+    pub(super) closure: Closure,
+    pub(super) inputs: Box<[(Key, Version)]>,
+    pub(super) validator: Option<Validator>,
+    pub(super) deadline: Option<Moment>,
+    pub(super) own_deadline: Option<Moment>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) loader_version: u32,
+    pub(super) default_level: Level,
+    pub(super) since: Moment,
+    pub(super) took: Duration,
+}
+
+impl Entry {
+    pub(super) fn new(parts: Parts, as_of: Position) -> Self {
+        let Parts {
+            key,
+            value,
+            version,
+            inc,
+            h,
+            own,
+            closure,
+            inputs,
+            validator,
+            deadline,
+            own_deadline,
+            max_age,
+            loader_version,
+            default_level,
+            since,
+            took,
+        } = parts;
+        Self {
+            key,
+            value,
+            version,
+            inc,
+            h,
+            own,
+            closure,
+            inputs,
+            validator,
+            deadline,
+            own_deadline,
+            max_age,
+            loader_version,
+            default_level,
+            since,
+            took,
+            as_of: AtomicU64::new(as_of.0),
+            last_answer: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the position that the value is known to be good for; 0 while a name that it depends on is in doubt.
+    pub fn as_of(&self) -> Position {
+        Position(self.as_of.load(Ordering::Acquire))
+    }
+
+    /// Raises the position; it never falls.
+    pub(super) fn raise_as_of(&self, position: Position) {
+        self.as_of.fetch_max(position.0, Ordering::AcqRel);
+    }
+
+    /// Says whether the time to serve it is over. Reads the clock only where there is a deadline.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Moment::now())
+    }
+
+    /// Says whether its own part of the deadline has passed.
+    pub(super) fn is_own_late(&self) -> bool {
+        self.own_deadline.is_some_and(|deadline| deadline <= Moment::now())
+    }
+
+    /// Remembers how it was last served, for `explain`; writes only when that differs from the time before, so that
+    /// hits on one key do not fight for a cache line.
+    pub(super) fn note_answer(&self, code: u64) {
+        if self.last_answer.load(Ordering::Relaxed) != code {
+            self.last_answer.store(code, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn noted_answer(&self) -> u64 {
+        self.last_answer.load(Ordering::Relaxed)
+    }
+}

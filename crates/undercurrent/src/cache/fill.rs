@@ -1,0 +1,354 @@
+//! How a value comes into memory: h first, then revalidation or a load, then the commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use undercurrent_types::{Key, Name, Position, Token, Version};
+
+use super::Cache;
+use super::answer::Why;
+use super::entry::{Closure, Entry, Moment, Parts};
+use super::flight::{Flight, Mode, Need, Outcome};
+use super::inputs::{Inputs, versions};
+use super::loader::{Check, LoadError, Loader};
+use crate::ablation::{Step, skips};
+use crate::store::{Batch, Committed, Invalidation};
+
+/// How often a fill begins again when its inputs do not fit together.
+const TRIES: u32 = 5;
+
+/// What one try of a fill came to.
+enum Try {
+    Done(Arc<Entry>, Why),
+    /// Two inputs hold one key in two versions: the value is for nobody.
+    Mixed(Key),
+}
+
+impl Cache {
+    /// Shares or makes the fill that serves a read. `waiter` is the key whose loader asks, where one does.
+    pub(super) async fn fly(&self, key: &Key, need: Need, waiter: Option<&Key>) -> Outcome {
+        let joined = self.0.flights.join(key, need, waiter)?;
+        let _waiting = waiter.map(|waiter| Waiting { cache: self, waiter, key });
+        if joined.start {
+            self.launch(key.clone(), joined.flight.clone());
+        }
+        joined.flight.outcome().await
+    }
+
+    /// Runs a flight in a task of its own, so that no reader's end is the end of the others' load.
+    fn launch(&self, key: Key, flight: Arc<Flight>) {
+        let mut landing = Landing { cache: self.clone(), key, flight, outcome: None };
+        tokio::spawn(async move {
+            let outcome = landing.cache.fill(&landing.key, &landing.flight).await;
+            landing.outcome.replace(outcome);
+        });
+    }
+
+    async fn fill(&self, key: &Key, flight: &Flight) -> Outcome {
+        // In this order: who joined before the flight closed began before its place was taken and h was asked for.
+        let mode = flight.close();
+        let place = self.0.begun.fetch_add(1, Ordering::SeqCst);
+        let mut h = self.barrier_for(key).await?;
+        flight.begin(place, h);
+        for _ in 0..TRIES {
+            let need = Need { barrier: h, begun: place, mode: mode.min(Mode::Ask) };
+            match self.attempt(key, need, mode).await? {
+                Try::Done(entry, why) => return Ok((entry, why)),
+                Try::Mixed(moving) => {
+                    self.invalidate(moving, "two versions of it met in one value").await?;
+                    h = self.barrier_for(key).await?;
+                }
+            }
+        }
+        Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
+    }
+
+    /// Asks the store where its order stands.
+    pub(super) async fn barrier_for(&self, key: &Key) -> Result<Token, LoadError> {
+        let store = &self.0.store;
+        store.barrier().await.map_err(|error| unavailable(key, &error))
+    }
+
+    async fn attempt(&self, key: &Key, need: Need, mode: Mode) -> Result<Try, LoadError> {
+        let standing = self.0.entries.get(key);
+        if mode == Mode::Fresh
+            && let Some(entry) = &standing
+            && self.still_good(entry, need.barrier.position).is_some()
+        {
+            return Ok(Try::Done(entry.clone(), Why::Current));
+        }
+        let Some(loader) = self.loader(key) else {
+            return Err(LoadError::Missing { key: key.clone(), at: need.barrier });
+        };
+        if mode < Mode::Load
+            && let Some(entry) = standing.filter(|entry| entry.loader_version == loader.version())
+            && let Some(done) = self.revalidate(&entry, need, loader.as_ref()).await?
+        {
+            return Ok(done);
+        }
+        self.load(key, need, loader.as_ref()).await
+    }
+
+    /// Tries to keep a standing value without a load; `None` sends the caller to one.
+    async fn revalidate(
+        &self,
+        old: &Arc<Entry>,
+        need: Need,
+        loader: &dyn Loader,
+    ) -> Result<Option<Try>, LoadError> {
+        let began = Moment::now();
+        let own = match loader.names_now(&old.key)? {
+            Some(names) => own_names(&old.key, names),
+            None => old.own.clone(),
+        };
+        let mut inputs = Vec::with_capacity(old.inputs.len());
+        let reader = Inputs::new(self, &old.key, need);
+        for (key, version) in &old.inputs {
+            if skips(Step::CutoffInputsFresh)
+                && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == *version)
+            {
+                inputs.push(entry);
+                continue;
+            }
+            match reader.read(key).await {
+                Ok(entry) if entry.version == *version => inputs.push(entry),
+                // Another version, or no answer: the loader sees for itself.
+                Ok(_) | Err(_) => return Ok(None),
+            }
+        }
+        let why = match &old.validator {
+            Some(validator) => match loader.check(&old.key, validator).await? {
+                Check::Unchanged => Why::Unchanged,
+                Check::Changed => return Ok(None),
+            },
+            None if inputs.is_empty() => return Ok(None),
+            None if self.own_moved(old, &own) && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
+            None => Why::SameInputs,
+        };
+        let mut closure = join_closures(&own, &inputs);
+        if skips(Step::RestampClosure) {
+            closure = old.closure.clone();
+        }
+        if let Some(moving) = mixture(&closure) {
+            return Ok(Some(Try::Mixed(moving.clone())));
+        }
+        let asked = why == Why::Unchanged;
+        let own_deadline = if asked { old.max_age.map(|age| began.after(age)) } else { old.own_deadline };
+        let parts = Parts {
+            key: old.key.clone(),
+            value: old.value.clone(),
+            version: old.version,
+            inc: need.barrier.inc,
+            h: if skips(Step::RestampAtH) { self.0.store.horizon().applied() } else { need.barrier.position },
+            own,
+            deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+            inputs: versions(&inputs),
+            closure,
+            validator: old.validator.clone(),
+            own_deadline,
+            max_age: old.max_age,
+            loader_version: old.loader_version,
+            default_level: old.default_level,
+            since: if asked { began } else { old.since },
+            took: old.took,
+        };
+        let entry = self.restamp(old, parts).await?;
+        Ok(Some(Try::Done(entry, why)))
+    }
+
+    /// Says whether a name of the entry's own was invalidated after the value was found good, or is in doubt.
+    fn own_moved(&self, old: &Entry, own: &[Name]) -> bool {
+        let good = old.as_of().max(old.h);
+        old.inc != self.0.store.horizon().incarnation()
+            || old.is_own_late()
+            || *own != *old.own
+            || self.0.store.still_valid(own, good).is_none()
+    }
+
+    /// Commits the same version again, over the entry that was looked at and no other.
+    async fn restamp(&self, old: &Arc<Entry>, parts: Parts) -> Result<Arc<Entry>, LoadError> {
+        let key = parts.key.clone();
+        let h = Token { inc: parts.inc, position: parts.h };
+        let _inserting = self.inserting(&key).lock().await;
+        let (as_of, keep) = match self.ask_to_commit(h, &parts, None).await? {
+            Committed::Accepted(position) => (position, true),
+            Committed::InDoubt => (Position(0), true),
+            Committed::Moved => (Position(0), false),
+        };
+        let entry = Arc::new(Entry::new(parts, as_of));
+        if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
+            self.insert(entry.clone());
+        }
+        Ok(entry)
+    }
+
+    async fn load(&self, key: &Key, need: Need, loader: &dyn Loader) -> Result<Try, LoadError> {
+        let began = Moment::now();
+        let reader = Inputs::new(self, key, need);
+        let limit = self.0.options.load_time;
+        let loaded = tokio::time::timeout(limit, loader.load(key, &reader))
+            .await
+            .map_err(|_| LoadError::TimedOut { key: key.clone(), limit })??;
+        let inputs = reader.into_entries();
+        let own = own_names(key, loaded.names);
+        let closure = join_closures(&own, &inputs);
+        if let Some(moving) = mixture(&closure) {
+            return Ok(Try::Mixed(moving.clone()));
+        }
+        let own_deadline = loaded.max_age.map(|age| began.after(age));
+        let parts = Parts {
+            key: key.clone(),
+            version: Version::of(loaded.value.as_deref()),
+            value: loaded.value,
+            inc: need.barrier.inc,
+            h: need.barrier.position,
+            own,
+            deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+            inputs: versions(&inputs),
+            closure,
+            validator: loaded.validator,
+            own_deadline,
+            max_age: loaded.max_age,
+            loader_version: loader.version(),
+            default_level: loader.default_level(),
+            since: began,
+            took: began.elapsed(),
+        };
+        let entry = self.commit(parts).await?;
+        Ok(Try::Done(entry, Why::Loaded))
+    }
+
+    /// Commits a loaded value. The reads that waited get it in any case; memory keeps it only if it is accepted.
+    pub(super) async fn commit(&self, parts: Parts) -> Result<Arc<Entry>, LoadError> {
+        let key = parts.key.clone();
+        let h = Token { inc: parts.inc, position: parts.h };
+        let _inserting = self.inserting(&key).lock().await;
+        let applied = self.0.store.horizon().applied();
+        let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
+        let differs = standing.as_ref().is_some_and(|entry| entry.version != parts.version)
+            && !skips(Step::AnnounceChange);
+        if differs && standing.as_ref().is_some_and(|entry| entry.h >= parts.h) {
+            // Two different values, and nobody can say which of them is the later one: neither stays.
+            self.0.entries.remove(&key);
+            self.invalidate(key, "two loads of it disagree").await?;
+            return Ok(Arc::new(Entry::new(parts, Position(0))));
+        }
+        let announce = differs.then_some(&key);
+        let (as_of, keep) = match self.ask_to_commit(h, &parts, announce).await? {
+            Committed::Accepted(position) => {
+                let newer = standing.is_some_and(|entry| entry.inc == parts.inc && entry.as_of() > position);
+                (position, !newer || differs)
+            }
+            Committed::InDoubt => (Position(0), parts.validator.is_some() || !parts.inputs.is_empty()),
+            Committed::Moved => (Position(0), false),
+        };
+        let entry = Arc::new(Entry::new(parts, as_of));
+        if keep {
+            self.insert(entry.clone());
+        }
+        Ok(entry)
+    }
+
+    /// Asks the store whether a value that was read from `h` on is good.
+    async fn ask_to_commit(&self, h: Token, parts: &Parts, announce: Option<&Key>) -> Result<Committed, LoadError> {
+        let own_key = [Name::from(&parts.key)];
+        let names = if skips(Step::CommitClosure) { &own_key[..] } else { &parts.closure.names[..] };
+        let committed = self.0.store.commit(h, names, announce).await;
+        let committed = committed.map_err(|error| unavailable(&parts.key, &error))?;
+        let now = Committed::Accepted(self.0.store.horizon().applied());
+        Ok(match committed {
+            Committed::Moved if skips(Step::CommitPredicate) => now,
+            Committed::InDoubt if skips(Step::DoubtCounts) => now,
+            committed => committed,
+        })
+    }
+
+    /// Takes a position that makes one key stale.
+    pub(super) async fn invalidate(&self, key: Key, cause: &str) -> Result<Token, LoadError> {
+        let names = vec![Invalidation::of(Name::from(&key))];
+        let batch = Batch { events: Vec::new(), names, cause: cause.to_owned() };
+        let published = self.0.store.publish(batch).await;
+        published.map(|published| published.token).map_err(|error| unavailable(&key, &error))
+    }
+
+    pub(super) fn inserting(&self, key: &Key) -> &tokio::sync::Mutex<()> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let stripes = &self.0.inserting;
+        &stripes[(hasher.finish() % stripes.len() as u64) as usize]
+    }
+}
+
+/// Finds a key that two inputs were made from in different versions.
+fn mixture(closure: &Closure) -> Option<&Key> {
+    if skips(Step::NoMixture) { None } else { closure.mixture() }
+}
+
+fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
+    LoadError::Unavailable { key: key.clone(), reason: error.to_string() }
+}
+
+/// The key itself and what its loader named, sorted.
+fn own_names(key: &Key, mut names: Vec<Name>) -> Box<[Name]> {
+    names.push(Name::from(key));
+    names.sort_unstable();
+    names.dedup();
+    names.into()
+}
+
+/// Own names and the current closures of all inputs.
+fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
+    let mut names = own.to_vec();
+    let mut keys = Vec::new();
+    for input in inputs {
+        if skips(Step::ClosureTransitive) {
+            names.push(Name::from(&input.key));
+        } else {
+            names.extend(input.closure.names.iter().cloned());
+        }
+        keys.extend(input.closure.keys.iter().cloned());
+        keys.push((input.key.clone(), input.version));
+    }
+    Closure::new(names, keys)
+}
+
+/// Ends a flight however its task ends: frees those who wait, and starts the flight that waited behind it.
+struct Landing {
+    cache: Cache,
+    key: Key,
+    flight: Arc<Flight>,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            let reason = if std::thread::panicking() { "it panicked" } else { "its task was ended" };
+            Err(LoadError::Broken { key: self.key.clone(), reason: reason.into() })
+        });
+        let flights = &self.cache.0.flights;
+        let mut next = flights.land(&self.key, &self.flight, outcome);
+        while let Some(flight) = next {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                self.cache.launch(self.key.clone(), flight);
+                return;
+            }
+            let ended = LoadError::Broken { key: self.key.clone(), reason: "the runtime has ended".into() };
+            next = flights.land(&self.key, &flight, Err(ended));
+        }
+    }
+}
+
+/// Forgets who waits for whom, also when the load is dropped while it waits.
+struct Waiting<'a> {
+    cache: &'a Cache,
+    waiter: &'a Key,
+    key: &'a Key,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.cache.0.flights.stop_waiting(self.waiter, self.key);
+    }
+}

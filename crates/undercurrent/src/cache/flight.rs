@@ -1,0 +1,228 @@
+//! One load at a time per key, and who may share it.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use undercurrent_types::{Key, Token};
+
+use super::answer::Why;
+use super::entry::Entry;
+use super::loader::LoadError;
+use crate::ablation::{Step, skips};
+
+/// How much a fill must do, least first. A read may share a fill that does at least what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mode {
+    /// An entry that turns out to be valid will do.
+    Fresh,
+    /// The source must be asked.
+    Ask,
+    /// The value must be loaded.
+    Load,
+}
+
+/// What a read needs from a flight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// The position that the load must not have begun before.
+    pub(super) barrier: Token,
+    /// The number of loads that had begun when the read began: with `Mode::Ask` and above, only later ones will do.
+    pub(super) begun: u64,
+    /// How much must be done.
+    pub(super) mode: Mode,
+}
+
+/// The outcome of a fill, shared by all who waited.
+pub(super) type Outcome = Result<(Arc<Entry>, Why), LoadError>;
+
+/// A load that runs or waits to run.
+#[derive(Debug)]
+pub(super) struct Flight {
+    state: Mutex<FlightState>,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+#[derive(Debug)]
+struct FlightState {
+    mode: Mode,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// It will begin: after whoever joins now.
+    Waiting,
+    /// It is asking where the order stands: nobody can tell yet whether that is before or after a read.
+    Closed,
+    /// It began with this place among all loads, at this position.
+    Begun(u64, Token),
+}
+
+impl Flight {
+    fn new(mode: Mode) -> Self {
+        let state = Mutex::new(FlightState { mode, phase: Phase::Waiting });
+        Self { state, outcome: watch::channel(None).0 }
+    }
+
+    /// Joins the flight if it does what the read needs. One that waits begins after the read, and will do whatever is
+    /// asked of it.
+    fn serves(&self, need: Need) -> bool {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Waiting => {
+                state.mode = state.mode.max(need.mode);
+                true
+            }
+            Phase::Closed => false,
+            Phase::Begun(place, h) => {
+                let in_order = h.inc == need.barrier.inc && h.position >= need.barrier.position;
+                let asked = need.mode == Mode::Fresh || place >= need.begun || skips(Step::AskAfterBegin);
+                (in_order || skips(Step::JoinAfterBarrier)) && state.mode >= need.mode && asked
+            }
+        }
+    }
+
+    /// Ends the waiting, before h is asked for: a read that joined later could have a barrier above h. From here on it
+    /// does what it was asked until now.
+    pub(super) fn close(&self) -> Mode {
+        let mut state = self.state.lock();
+        state.phase = Phase::Closed;
+        state.mode
+    }
+
+    /// Says at which place and position it began.
+    pub(super) fn begin(&self, place: u64, h: Token) {
+        self.state.lock().phase = Phase::Begun(place, h);
+    }
+
+    /// Waits for the outcome.
+    pub(super) async fn outcome(&self) -> Outcome {
+        let mut outcome = self.outcome.subscribe();
+        let done = outcome.wait_for(Option::is_some).await.expect("the flight owns the sender");
+        done.clone().expect("waited for")
+    }
+}
+
+/// The flights of all keys: at most one that runs and one that waits for it, per key.
+#[derive(Debug, Default)]
+pub(super) struct Flights(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    by_key: HashMap<Key, Pair>,
+    /// Which keys the running load of a key waits for.
+    waits: HashMap<Key, Vec<Key>>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    running: Arc<Flight>,
+    next: Option<Arc<Flight>>,
+}
+
+/// What a read got from [`Flights::join`].
+pub(super) struct Joined {
+    pub(super) flight: Arc<Flight>,
+    /// Whether the caller must start it.
+    pub(super) start: bool,
+}
+
+impl Flights {
+    /// Joins or makes the flight that serves a read. `waiter` is the key whose loader asks, where one does.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the circle when the load of `key` waits, through others, for the waiter.
+    pub(super) fn join(&self, key: &Key, need: Need, waiter: Option<&Key>) -> Result<Joined, LoadError> {
+        let mut table = self.0.lock();
+        if let Some(waiter) = waiter {
+            if let Some(circle) = table.path(key, waiter) {
+                return Err(LoadError::Cycle(circle));
+            }
+            table.waits.entry(waiter.clone()).or_default().push(key.clone());
+        }
+        let joined = match table.by_key.entry(key.clone()) {
+            hash_map::Entry::Vacant(vacant) => {
+                let flight = Arc::new(Flight::new(need.mode));
+                vacant.insert(Pair { running: flight.clone(), next: None });
+                Joined { flight, start: true }
+            }
+            hash_map::Entry::Occupied(mut occupied) => {
+                let pair = occupied.get_mut();
+                if pair.running.serves(need) {
+                    Joined { flight: pair.running.clone(), start: false }
+                } else {
+                    let next = pair.next.get_or_insert_with(|| Arc::new(Flight::new(need.mode)));
+                    let serves = next.serves(need);
+                    debug_assert!(serves, "a flight that has not begun serves everybody");
+                    Joined { flight: next.clone(), start: false }
+                }
+            }
+        };
+        Ok(joined)
+    }
+
+    /// Forgets that a load waits for another key.
+    pub(super) fn stop_waiting(&self, waiter: &Key, key: &Key) {
+        let mut table = self.0.lock();
+        if let Some(waits) = table.waits.get_mut(waiter) {
+            if let Some(place) = waits.iter().position(|one| one == key) {
+                waits.swap_remove(place);
+            }
+            if waits.is_empty() {
+                table.waits.remove(waiter);
+            }
+        }
+    }
+
+    /// Ends the running flight of a key and returns the one that was waiting, which runs from now on.
+    pub(super) fn land(&self, key: &Key, flight: &Flight, outcome: Outcome) -> Option<Arc<Flight>> {
+        let next = {
+            let mut table = self.0.lock();
+            let next = table.by_key.get_mut(key).and_then(|pair| pair.next.take());
+            match &next {
+                Some(next) => {
+                    let pair = Pair { running: next.clone(), next: None };
+                    table.by_key.insert(key.clone(), pair);
+                }
+                None => {
+                    table.by_key.remove(key);
+                }
+            }
+            next
+        };
+        flight.outcome.send_replace(Some(outcome));
+        next
+    }
+}
+
+impl Table {
+    /// Finds the way from one key to another along the waiting loads.
+    fn path(&self, from: &Key, to: &Key) -> Option<Vec<Key>> {
+        let mut came_from: HashMap<&Key, &Key> = HashMap::new();
+        let mut open = vec![from];
+        while let Some(key) = open.pop() {
+            if key == to {
+                let mut circle = vec![to.clone(), from.clone()];
+                let mut at = to;
+                let mut back = Vec::new();
+                while let Some(before) = came_from.get(at) {
+                    back.push((*at).clone());
+                    at = before;
+                }
+                circle.extend(back.into_iter().rev());
+                return Some(circle);
+            }
+            for next in self.waits.get(key).into_iter().flatten() {
+                if next != from && !came_from.contains_key(next) {
+                    came_from.insert(next, key);
+                    open.push(next);
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,104 @@
+//! The other keys that a loader reads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use undercurrent_types::{Incarnation, Key, Position, Token, Version};
+
+use super::Cache;
+use super::entry::Entry;
+use super::flight::{Mode, Need};
+use super::loader::LoadError;
+use crate::ablation::{Step, skips};
+
+/// Reads other keys for a loader; each becomes a dependency of the value being loaded.
+///
+/// A key is read once per load, so a loader never sees two versions of it. A value read here is never older than the
+/// load itself.
+pub struct Inputs {
+    cache: Option<Cache>,
+    key: Key,
+    /// What every key read here needs: the position and place of the load that reads it.
+    need: Need,
+    /// What has been read so far, in order. A plain lock: held for a look or a push only.
+    got: Mutex<Vec<Arc<Entry>>>,
+}
+
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("key", &self.key).field("need", &self.need).finish_non_exhaustive()
+    }
+}
+
+impl Inputs {
+    pub(super) fn new(cache: &Cache, key: &Key, need: Need) -> Self {
+        Self { cache: Some(cache.clone()), key: key.clone(), need, got: Mutex::default() }
+    }
+
+    /// Makes inputs that refuse every key: for trying a loader by itself.
+    pub fn none(key: &Key) -> Self {
+        let barrier = Token { inc: Incarnation(0), position: Position(0) };
+        let need = Need { barrier, begun: 0, mode: Mode::Fresh };
+        Self { cache: None, key: key.clone(), need, got: Mutex::default() }
+    }
+
+    /// Reads a key. `None` says that what it names is not there, and that is depended on as well.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the load of that key does, and with [`LoadError::Cycle`] where that load waits for this one.
+    pub async fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
+        Ok(self.read(key).await?.value.clone())
+    }
+
+    pub(super) async fn read(&self, key: &Key) -> Result<Arc<Entry>, LoadError> {
+        if !skips(Step::ReadOnce)
+            && let Some(entry) = self.got.lock().iter().find(|entry| entry.key == *key)
+        {
+            return Ok(entry.clone());
+        }
+        let Some(cache) = &self.cache else {
+            return Err(LoadError::Unavailable {
+                key: key.clone(),
+                reason: "there is no cache to read it from".into(),
+            });
+        };
+        if *key == self.key {
+            return Err(LoadError::Cycle(vec![key.clone(), key.clone()]));
+        }
+        let entry = cache.read_input(key, &self.key, self.need).await?;
+        let mut got = self.got.lock();
+        // A loader may read several keys at once; of two reads of one key the first that came back stands.
+        if !skips(Step::ReadOnce)
+            && let Some(first) = got.iter().find(|one| one.key == *key)
+        {
+            return Ok(first.clone());
+        }
+        got.push(entry.clone());
+        Ok(entry)
+    }
+
+    pub(super) fn into_entries(self) -> Vec<Arc<Entry>> {
+        self.got.into_inner()
+    }
+}
+
+impl Cache {
+    /// Reads a key for the loader of another: at least as fresh as that load.
+    async fn read_input(&self, key: &Key, waiter: &Key, need: Need) -> Result<Arc<Entry>, LoadError> {
+        if let Some(entry) = self.0.entries.get(key)
+            && self.still_good(&entry, need.barrier.position).is_some()
+        {
+            return Ok(entry);
+        }
+        let (entry, _) = self.fly(key, need, Some(waiter)).await?;
+        Ok(entry)
+    }
+}
+
+/// Pairs entries with the versions that were read.
+pub(super) fn versions(entries: &[Arc<Entry>]) -> Box<[(Key, Version)]> {
+    entries.iter().map(|entry| (entry.key.clone(), entry.version)).collect()
+}

@@ -1,0 +1,287 @@
+//! The levels: how fresh a read must be, and the least that must be asked for it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+use undercurrent_types::{Key, Level, Name, Position, Token, Version};
+
+use super::Cache;
+use super::answer::{Answer, Why};
+use super::entry::Entry;
+use super::flight::{Mode, Need};
+use super::loader::{Check, LoadError, Loader};
+use crate::ablation::{Step, skips};
+
+/// How often a read begins again when its sources move under it.
+const TRIES: u32 = 5;
+
+/// What a read asks for beyond its key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOptions {
+    /// How fresh it must be; the default of the key's kind where none is named.
+    pub level: Option<Level>,
+    /// A write that it must see.
+    pub after: Option<Token>,
+    /// Whether the value must be loaded, whatever is in memory.
+    pub reload: bool,
+    /// Whether what is in memory will do when the value can not be loaded. The answer says so, at level `local`.
+    pub stale_on_error: bool,
+}
+
+/// Why a key could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The source of the key can not give the level that was named.
+    #[error("`{key}` can not be read at `{level}`: {reason}")]
+    LevelNotOffered {
+        /// The key that was asked for.
+        key: Key,
+        /// The level that was named.
+        level: Level,
+        /// Why.
+        reason: String,
+    },
+    /// The value could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl Cache {
+    /// Reads a key.
+    ///
+    /// A hit takes no lock that all keys share, allocates nothing, and reads the clock only for values with a
+    /// deadline. Dropping the future leaves a load that has begun running, for whoever else waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the level is not offered or the load fails. What is not there is an answer, not an error.
+    pub async fn get(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
+        match self.hit(key, options) {
+            Some(answer) => Ok(answer),
+            // Boxed, so that the future of a hit is small.
+            None => Box::pin(self.miss(key, options)).await,
+        }
+    }
+
+    /// Answers from memory, if memory is enough.
+    pub(crate) fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
+        if options.reload {
+            return None;
+        }
+        let entry = self.0.entries.get(key)?;
+        let level = options.level.unwrap_or(entry.default_level);
+        let why = match level {
+            Level::Local if options.after.is_none() => Why::AnyAge,
+            Level::Local | Level::Bounded(_) | Level::Fresh => {
+                let barrier = self.0.store.barrier_now()?;
+                self.still_good(&entry, barrier)?
+            }
+            Level::Verified if entry.inputs.is_empty() => {
+                let loader = self.loader(key)?;
+                match loader.check_now(key, entry.validator.as_ref()?)? {
+                    Check::Unchanged if loader.version() == entry.loader_version => Why::Unchanged,
+                    Check::Unchanged | Check::Changed => return None,
+                }
+            }
+            Level::Synced | Level::Verified => return None,
+        };
+        Some(Answer::new(entry, level, why))
+    }
+
+    /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
+    ///
+    /// `applied` is read before the floors: what is raised between the two is above it.
+    pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
+        let horizon = self.0.store.horizon();
+        if entry.inc != horizon.incarnation() || entry.is_late() {
+            return None;
+        }
+        let good = if entry.loader_version == 0 { Why::Put } else { Why::Current };
+        let as_of = entry.as_of();
+        if as_of >= barrier || entry.value.is_none() && skips(Step::NegativeAlike) {
+            return Some(good);
+        }
+        let applied = horizon.applied();
+        if applied < barrier {
+            return None;
+        }
+        let slots = if skips(Step::HitClosure) { &entry.closure.slots()[..1] } else { entry.closure.slots() };
+        if slots.iter().all(|slot| horizon.floor(*slot) <= as_of) {
+            entry.raise_as_of(applied);
+        } else {
+            // A floor says no: a name of the closure has moved, or another in the same slot.
+            let position = self.0.store.still_valid(&entry.closure.names, as_of)?;
+            entry.raise_as_of(position);
+        }
+        Some(if good == Why::Put { good } else { Why::Unmoved })
+    }
+
+    pub(crate) async fn miss(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
+        // First of all: loads that begin from here on began after the read.
+        let begun = self.0.begun.load(Ordering::SeqCst);
+        let loader = self.loader(key);
+        let level = self.level_of(key, options.level, loader.as_deref())?;
+        let mode = if options.reload { Mode::Load } else { Mode::Fresh };
+        let read = match (level, loader) {
+            (Level::Synced, Some(loader)) => self.synced(key, begun, mode, loader.as_ref()).await,
+            (Level::Verified, Some(loader)) => self.verified(key, begun, mode, loader.as_ref()).await,
+            _ => match self.barrier_for(key).await {
+                Ok(barrier) => self.fresh(key, Need { barrier, begun, mode }).await,
+                Err(error) => Err(error),
+            },
+        };
+        match read {
+            Ok((entry, why)) => Ok(Answer::new(entry, level, why)),
+            Err(error) if options.stale_on_error && error.may_pass() => match self.0.entries.peek(key) {
+                Some(entry) => Ok(Answer::new(entry, Level::Local, Why::StaleOnError)),
+                None => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns the level to serve: the one that was named, if it is offered, or the default.
+    fn level_of(
+        &self,
+        key: &Key,
+        named: Option<Level>,
+        loader: Option<&dyn Loader>,
+    ) -> Result<Level, ReadError> {
+        let Some(level) = named else {
+            return Ok(loader.map_or(Level::Fresh, Loader::default_level));
+        };
+        let offered = match loader {
+            Some(loader) => loader.offers(key, level),
+            None if level > Level::Fresh => Err("nothing here loads it, so no source can be asked".into()),
+            None => Ok(()),
+        };
+        offered.map_err(|reason| ReadError::LevelNotOffered { key: key.clone(), level, reason })?;
+        Ok(level)
+    }
+
+    /// An entry that is valid at the barrier, or a fill that began at or after it.
+    async fn fresh(&self, key: &Key, need: Need) -> Result<(Arc<Entry>, Why), LoadError> {
+        if need.mode == Mode::Fresh
+            && let Some(entry) = self.0.entries.get(key)
+            && let Some(why) = self.still_good(&entry, need.barrier.position)
+        {
+            return Ok((entry, why));
+        }
+        self.fly(key, need, None).await
+    }
+
+    /// Waits for the source of every scope that the value depends on, then reads at a barrier sent after that.
+    ///
+    /// Where a source can not say that it is up to date, the value is verified instead: whoever asks the source
+    /// during the read sees all that was done before it.
+    async fn synced(
+        &self,
+        key: &Key,
+        begun: u64,
+        mode: Mode,
+        loader: &dyn Loader,
+    ) -> Result<(Arc<Entry>, Why), LoadError> {
+        let mut asked: Vec<Name> = Vec::new();
+        let mut scopes = match self.0.entries.peek(key) {
+            Some(entry) => self.scopes_of(&entry),
+            None => self.0.barriers.read().keys().cloned().collect(),
+        };
+        for _ in 0..TRIES {
+            let vouched = scopes.iter().all(|scope| !self.0.store.last(scope).1);
+            if !vouched || !self.wait_for(&scopes).await {
+                return self.verified(key, begun, mode, loader).await;
+            }
+            asked.append(&mut scopes);
+            let barrier = self.barrier_for(key).await?;
+            // What is not in memory and valid is asked anew: a load from before the read may be under way, and
+            // nothing tells it of changes that nobody watches.
+            let (entry, why) = match self.0.entries.get(key).filter(|_| mode == Mode::Fresh) {
+                Some(entry) if self.still_good(&entry, barrier.position).is_some() => (entry, Why::Unmoved),
+                _ => self.fly(key, Need { barrier, begun, mode: mode.max(Mode::Ask) }, None).await?,
+            };
+            scopes = self.scopes_of(&entry);
+            scopes.retain(|scope| !asked.contains(scope));
+            if scopes.is_empty() {
+                return Ok((entry, why));
+            }
+        }
+        Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
+    }
+
+    /// The names of an entry's closure whose source can be waited for.
+    fn scopes_of(&self, entry: &Entry) -> Vec<Name> {
+        let barriers = self.0.barriers.read();
+        entry.closure.names.iter().filter(|name| barriers.contains_key(*name)).cloned().collect()
+    }
+
+    async fn wait_for(&self, scopes: &[Name]) -> bool {
+        let barriers: Vec<_> = scopes.iter().filter_map(|scope| self.barrier_of(scope)).collect();
+        let answers = join_all(barriers.iter().map(|barrier| barrier.barrier())).await;
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            tracing::debug!(%error, "a synced read asks the sources themselves");
+        }
+        answers.iter().all(Result::is_ok)
+    }
+
+    /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
+    async fn verified(
+        &self,
+        key: &Key,
+        begun: u64,
+        mode: Mode,
+        loader: &dyn Loader,
+    ) -> Result<(Arc<Entry>, Why), LoadError> {
+        let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Ask) };
+        if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
+            let barrier = self.barrier_for(key).await?;
+            let (entry, why) = self.fly(key, ask(barrier), None).await?;
+            if entry.inputs.is_empty() {
+                return Ok((entry, why));
+            }
+        }
+        let mut settled = false;
+        for _ in 0..TRIES {
+            let barrier = self.barrier_for(key).await?;
+            let need = Need { barrier, begun, mode: Mode::Fresh };
+            let (entry, why) = self.fresh(key, need).await?;
+            let mut held = match &entry.validator {
+                Some(validator) => loader.check(key, validator).await? == Check::Unchanged,
+                None => true,
+            };
+            let mut asked_by_load = false;
+            for (input, version) in &entry.closure.keys {
+                if !held {
+                    break;
+                }
+                let (holds, loaded) = self.holds(input, *version, ask(barrier)).await?;
+                held &= holds;
+                asked_by_load |= loaded;
+            }
+            // A load of one key may take long enough for another to move: they must hold together once more.
+            if held && (settled || !asked_by_load) {
+                return Ok((entry, if asked_by_load { why } else { Why::Unchanged }));
+            }
+            settled = held;
+            if !held {
+                let barrier = self.barrier_for(key).await?;
+                self.fly(key, ask(barrier), None).await?;
+            }
+        }
+        Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
+    }
+
+    /// Asks whether an input is still at a version; also says whether that took a load.
+    async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<(bool, bool), LoadError> {
+        if let Some(loader) = self.loader(key)
+            && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == version)
+            && let Some(validator) = &entry.validator
+            && loader.check(key, validator).await? == Check::Unchanged
+        {
+            return Ok((true, false));
+        }
+        let (entry, _) = self.fly(key, need, None).await?;
+        Ok((entry.version == version, true))
+    }
+}

@@ -1,0 +1,131 @@
+//! What can go wrong at the handle, and its place in the table of codes.
+
+use undercurrent_types::{ErrorBody, ErrorCode, EventError, KeyError, StreamNameError};
+
+use crate::cache::{LoadError, PutError, ReadError};
+use crate::store;
+use crate::store::ReadStreamError;
+use crate::stream::{FilterError, SubscribeError};
+
+/// Why an event was not published; nothing of its batch was, unless the error says *unknown*.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The name of the stream is none.
+    #[error(transparent)]
+    Stream(#[from] StreamNameError),
+    /// The event breaks the envelope's rules or limits.
+    #[error("event {index} of the batch is refused: {error}")]
+    Event {
+        /// The place in the batch, from 0.
+        index: usize,
+        /// What is wrong with it.
+        #[source]
+        error: EventError,
+    },
+    /// An attribute carries a configured secret.
+    #[error(
+        "an attribute of the event carries a configured secret: attributes are never changed, so take it out"
+    )]
+    Secret,
+    /// A name that only sources may move.
+    #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
+    Name(undercurrent_types::Name),
+    /// The store refused the batch.
+    #[error(transparent)]
+    Store(#[from] store::PublishError),
+}
+
+/// Why a key could not be read or put.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContextError {
+    /// The text is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It could not be put.
+    #[error(transparent)]
+    Put(#[from] PutError),
+    /// The event that carries the value was not published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl PublishError {
+    /// Returns the body of the answer on the wire.
+    pub fn body(&self) -> ErrorBody {
+        use store::PublishError as Store;
+        let (code, index) = match self {
+            Self::Stream(_) => (ErrorCode::InvalidStream, None),
+            Self::Event { error, index } if error.is_over_limit() => (ErrorCode::TooLarge, Some(*index)),
+            Self::Event { index, .. } => (ErrorCode::InvalidEvent, Some(*index)),
+            Self::Secret => (ErrorCode::InvalidEvent, None),
+            Self::Name(_) => (ErrorCode::InvalidKey, None),
+            Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
+                (ErrorCode::Conflict, Some(*index))
+            }
+            Self::Store(Store::TooLarge { .. }) => (ErrorCode::TooLarge, None),
+            Self::Store(_) => (ErrorCode::StoreFailed, None),
+        };
+        ErrorBody { index, ..ErrorBody::new(code, self.to_string()) }
+    }
+}
+
+impl ContextError {
+    /// Returns the body of the answer on the wire.
+    pub fn body(&self) -> ErrorBody {
+        let code = match self {
+            Self::Key(_) => ErrorCode::InvalidKey,
+            Self::Read(ReadError::LevelNotOffered { .. }) => ErrorCode::LevelNotOffered,
+            Self::Read(ReadError::Load(LoadError::Missing { at, .. })) => {
+                let body = ErrorBody::new(ErrorCode::NotFound, self.to_string());
+                return ErrorBody { ticket: Some(at.to_string()), ..body };
+            }
+            Self::Read(ReadError::Load(error)) => load_code(error),
+            Self::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
+            Self::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
+            Self::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
+            Self::Put(PutError::Commit(error)) => load_code(error),
+            Self::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
+            Self::Publish(error) => return error.body(),
+        };
+        ErrorBody::new(code, self.to_string())
+    }
+}
+
+fn load_code(error: &LoadError) -> ErrorCode {
+    match error {
+        LoadError::Denied { .. } => ErrorCode::Denied,
+        LoadError::TooLarge { .. } => ErrorCode::TooLarge,
+        LoadError::TimedOut { .. } => ErrorCode::TimedOut,
+        LoadError::Cycle(_) => ErrorCode::Cycle,
+        LoadError::Unstable { .. } => ErrorCode::Unstable,
+        LoadError::Unavailable { .. } => ErrorCode::Unavailable,
+        LoadError::Missing { .. } => ErrorCode::NotFound,
+        LoadError::Failed { .. } | LoadError::Broken { .. } => ErrorCode::LoadFailed,
+    }
+}
+
+impl SubscribeError {
+    /// Returns the body of the answer on the wire.
+    pub fn body(&self) -> ErrorBody {
+        match self {
+            Self::Read(ReadStreamError::Gone { oldest, .. }) => {
+                let body = ErrorBody::new(ErrorCode::Gone, self.to_string());
+                ErrorBody { oldest: Some(oldest.to_string()), ..body }
+            }
+            Self::Stream(_) => ErrorBody::new(ErrorCode::InvalidStream, self.to_string()),
+            Self::Read(ReadStreamError::Store(_)) => ErrorBody::new(ErrorCode::StoreFailed, self.to_string()),
+        }
+    }
+}
+
+impl FilterError {
+    /// Returns the body of the answer on the wire.
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody::new(ErrorCode::InvalidRequest, self.to_string())
+    }
+}

@@ -1,0 +1,152 @@
+//! Publishing: one pipeline.
+
+use bytes::Bytes;
+use undercurrent_types::wire::{Ack, Written};
+use undercurrent_types::{
+    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName,
+};
+
+use super::EventStream;
+use super::error::{ContextError, PublishError};
+use crate::rules;
+use crate::store::{Batch, Invalidation, NewEvent};
+
+/// An event on its way to a stream.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub stream: StreamName,
+    /// The event.
+    pub event: Event,
+    /// What the stream promises, if this event creates it. Where nothing is named: the strongest that the store gives,
+    /// and `page` for what the source `local` reports.
+    pub durability: Option<Durability>,
+    /// The seq that the last event of the stream must have.
+    pub expected_seq: Option<Seq>,
+}
+
+impl EventStream {
+    /// Publishes one event and returns when it is as durable as its stream promises.
+    ///
+    /// What it makes stale is stale before anybody can see it. A repeated id answers what the first one was answered.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the event is invalid or the store refuses it; nothing was published then, unless the error says that
+    /// it is unknown.
+    pub async fn publish<S>(&self, stream: S, event: Event) -> Result<Ack, PublishError>
+    where
+        S: TryInto<StreamName>,
+        PublishError: From<S::Error>,
+    {
+        let outgoing = Outgoing { stream: stream.try_into()?, event, durability: None, expected_seq: None };
+        let mut acks = self.publish_with(vec![outgoing], Vec::new(), "").await?;
+        Ok(acks.pop().expect("one event has one acknowledgement"))
+    }
+
+    /// Publishes a batch of events, and moves names that no event of it speaks of: all of it at one position, or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`EventStream::publish`] does; the error names the place in the batch.
+    pub async fn publish_with(
+        &self,
+        events: Vec<Outgoing>,
+        names: Vec<Invalidation>,
+        cause: &str,
+    ) -> Result<Vec<Ack>, PublishError> {
+        let mut batch = Batch { events: Vec::with_capacity(events.len()), names, cause: cause.to_owned() };
+        let mut told = Vec::with_capacity(events.len());
+        for (index, outgoing) in events.into_iter().enumerate() {
+            let Outgoing { stream, event, durability, expected_seq } = outgoing;
+            event.validate().map_err(|error| PublishError::Event { index, error })?;
+            for name in self.handle_cache_invalidation(&event) {
+                let invalidation = Invalidation::of(name);
+                if !batch.names.iter().any(|one| one.name == invalidation.name) {
+                    batch.names.push(invalidation);
+                }
+            }
+            let event = self.0.redactor.redact(event)?;
+            told.push((stream.clone(), event.id.clone()));
+            let durability = durability.unwrap_or_else(|| default_durability(&event));
+            let latest = rules::latest(&event);
+            batch.events.push(NewEvent { stream, event, durability, expected_seq, latest });
+        }
+        let published = self.0.store.publish(batch).await?;
+        let acks = told.into_iter().zip(published.events).map(|((stream, id), event)| Ack {
+            stream,
+            id,
+            seq: event.cursor.seq.0,
+            cursor: event.cursor.to_string(),
+            token: published.token,
+            durability: event.durability,
+            duplicate: event.duplicate,
+        });
+        Ok(acks.collect())
+    }
+
+    /// Turns an event into the names that it makes stale, by the rules of the namespace.
+    ///
+    /// Only what has happened makes stale: an `action` that announces something does not.
+    pub fn handle_cache_invalidation(&self, event: &Event) -> Vec<Name> {
+        self.0.rules.names(event)
+    }
+
+    /// Makes keys and tags stale, all at one position. In force when it returns.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a name is a scope, which only its source may move.
+    pub async fn invalidate(&self, names: Vec<Name>) -> Result<Written, PublishError> {
+        if let Some(name) = names.iter().find(|name| !name.is_tag() && name.as_key().is_none()) {
+            return Err(PublishError::Name(name.clone()));
+        }
+        let names = names.into_iter().map(Invalidation::of).collect();
+        let batch = Batch { events: Vec::new(), names, cause: "invalidated by hand".into() };
+        let published = self.0.store.publish(batch).await?;
+        Ok(Written { token: published.token, version: None })
+    }
+
+    /// Puts the value of a key.
+    ///
+    /// Of a `state:` or `ci:` key the value is JSON and becomes an event of the stream `state`, since the log is where
+    /// such keys come from. Any other kind without a loader is kept in memory; with a ticket from a miss the value is
+    /// refused if the key has moved since.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the kind has a loader of its own, the ticket is stale, or the value is too large or no JSON.
+    pub async fn put(
+        &self,
+        key: &Key,
+        value: Bytes,
+        ticket: Option<undercurrent_types::Token>,
+    ) -> Result<Written, ContextError> {
+        if !matches!(key.kind(), "state" | "ci") {
+            let (token, version) = self.0.cache.put(key, value, ticket, None).await?;
+            return Ok(Written { token, version: Some(version) });
+        }
+        let data = Data::from_json(&value).map_err(|error| PublishError::Event { index: 0, error })?;
+        let ty: EventType = "state_update.put".parse().expect("it is a type");
+        let source: EventSource = "system".parse().expect("it is a source");
+        let event = Event::new(ty, source).with_subject(key.as_str()).with_data(data);
+        let ack = self.publish("state", event).await?;
+        let version = undercurrent_types::Version::of(Some(&value));
+        Ok(Written { token: ack.token, version: Some(version) })
+    }
+}
+
+/// What the source `local` reports can be found again by looking, so it need not wait for the disk.
+fn default_durability(event: &Event) -> Durability {
+    match event.source.kind() {
+        SourceKind::Local => Durability::Page,
+        _ => Durability::Durable,
+    }
+}
+
+impl From<std::convert::Infallible> for PublishError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

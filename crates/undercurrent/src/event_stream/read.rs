@@ -1,0 +1,134 @@
+//! Reading context.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use undercurrent_types::{Key, KeyError, Level, Token};
+
+use super::EventStream;
+use super::error::ContextError;
+use crate::cache::{Answer, ReadOptions};
+
+/// A read that has not begun: say how fresh it must be, then await it.
+#[must_use = "a read begins when it is awaited"]
+pub struct Get<'a> {
+    stream: &'a EventStream,
+    key: ReadKey<'a>,
+    options: ReadOptions,
+}
+
+/// A key as a read takes it: a [`Key`], or text that may be none. A kept key saves reading the text at each call.
+pub enum ReadKey<'a> {
+    /// A key that the caller keeps.
+    Kept(&'a Key),
+    /// What was made of a text.
+    Read(Result<Key, KeyError>),
+}
+
+impl<'a> From<&'a Key> for ReadKey<'a> {
+    fn from(key: &'a Key) -> Self {
+        Self::Kept(key)
+    }
+}
+
+impl From<Key> for ReadKey<'_> {
+    fn from(key: Key) -> Self {
+        Self::Read(Ok(key))
+    }
+}
+
+impl From<&str> for ReadKey<'_> {
+    fn from(text: &str) -> Self {
+        Self::Read(Key::parse(text))
+    }
+}
+
+impl EventStream {
+    /// Reads a piece of context: the value, its version and age, the level it was served at and why it may be
+    /// trusted.
+    ///
+    /// The read fails when the text is no key, the level is not offered, or the load fails. What is not there is an
+    /// answer, not an error.
+    pub fn get_app_context<'a>(&'a self, key: impl Into<ReadKey<'a>>) -> Get<'a> {
+        Get { stream: self, key: key.into(), options: ReadOptions::default() }
+    }
+}
+
+impl Get<'_> {
+    /// Names the level; the default of the key's kind is taken where none is named.
+    pub fn level(mut self, level: Level) -> Self {
+        self.options.level = Some(level);
+        self
+    }
+
+    /// Names a write that the read must see.
+    pub fn after(mut self, token: Token) -> Self {
+        self.options.after = Some(token);
+        self
+    }
+
+    /// Loads, whatever is in memory.
+    pub fn reload(mut self) -> Self {
+        self.options.reload = true;
+        self
+    }
+
+    /// Takes what is in memory when the value can not be loaded; the answer says so.
+    pub fn stale_on_error(mut self) -> Self {
+        self.options.stale_on_error = true;
+        self
+    }
+
+    /// Takes all that a read may ask for at once.
+    pub fn with(mut self, options: ReadOptions) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Get<'a> {
+    type Output = Result<Answer, ContextError>;
+    type IntoFuture = Reading<'a>;
+
+    fn into_future(self) -> Reading<'a> {
+        let Self { stream, key, options } = self;
+        let cache = &stream.0.cache;
+        let hit = match &key {
+            ReadKey::Kept(key) => cache.hit(key, options),
+            ReadKey::Read(Ok(key)) => cache.hit(key, options),
+            ReadKey::Read(Err(error)) => return Reading(State::Done(Some(Err(error.clone().into())))),
+        };
+        if let Some(answer) = hit {
+            return Reading(State::Done(Some(Ok(answer))));
+        }
+        Reading(State::Missed(Box::pin(async move {
+            let key = match &key {
+                ReadKey::Kept(key) => *key,
+                ReadKey::Read(Ok(key)) => key,
+                ReadKey::Read(Err(error)) => return Err(error.clone().into()),
+            };
+            Ok(cache.miss(key, options).await?)
+        })))
+    }
+}
+
+/// A read under way. A hit is done when it begins, without an allocation.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Reading<'a>(State<'a>);
+
+enum State<'a> {
+    Done(Option<Result<Answer, ContextError>>),
+    Missed(Pin<Box<dyn Future<Output = Result<Answer, ContextError>> + Send + 'a>>),
+}
+
+impl Future for Reading<'_> {
+    type Output = Result<Answer, ContextError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Done(answer) => Poll::Ready(answer.take().expect("it is polled once after it is ready")),
+            State::Missed(future) => future.as_mut().poll(cx),
+        }
+    }
+}

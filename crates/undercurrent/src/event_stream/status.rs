@@ -1,0 +1,44 @@
+//! What is going on.
+
+use undercurrent_types::Token;
+use undercurrent_types::wire::{Status, StreamStatus};
+
+use super::EventStream;
+
+impl EventStream {
+    /// Returns the state of the store, the cache and every source.
+    pub fn status(&self) -> Status {
+        let horizon = self.0.store.horizon();
+        let store = self.0.store.state();
+        let (entries, entry_bytes) = self.0.cache.size();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            namespace: self.0.namespace.clone(),
+            data: store.place,
+            token: Token { inc: horizon.incarnation(), position: horizon.applied() },
+            store: store.failed.unwrap_or_else(|| "writable".to_owned()),
+            streams: self.0.store.streams().len() as u64,
+            log_bytes: store.log_bytes,
+            entries,
+            entry_bytes,
+            sources: self.0.sources.lock().iter().flat_map(|source| source.status()).collect(),
+        }
+    }
+
+    /// Returns every stream with its tail, by name.
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        let mut streams: Vec<StreamStatus> = self
+            .0
+            .store
+            .streams()
+            .into_iter()
+            .map(|state| StreamStatus {
+                stream: state.stream,
+                cursor: state.tail.to_string(),
+                durability: state.durability,
+            })
+            .collect();
+        streams.sort_by(|a, b| a.stream.cmp(&b.stream));
+        streams
+    }
+}
