@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use undercurrent::cache::{Cache, CacheOptions, Check, Inputs, LoadError, Loaded, Loader, ReadOptions, Validator};
 use undercurrent::event_stream::Redactor;
 use undercurrent::rules::RuleSet;
-use undercurrent::store::embedded::{EmbeddedStore, StoreOptions};
+use undercurrent::store::embedded::{EmbeddedStore, Options as StoreOptions};
 use undercurrent::store::{Batch, Invalidation, Mark, Store};
 use undercurrent::{EventStream, Key, Level, Name};
 
@@ -271,7 +271,7 @@ async fn read(world: Arc<World>, events: EventStream, size: Size) {
             _ => Promise::Announced,
         };
         let begin = world.now();
-        let options = ReadOptions { level: Some(level), reload, after: None };
+        let options = ReadOptions { level: Some(level), reload, ..ReadOptions::default() };
         let Ok(answer) = events.get_app_context(&key).with(options).await else {
             // The sources moved during every try: said, not guessed.
             continue;

@@ -325,16 +325,17 @@ fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) 
     };
     let payload = match payload {
         Ok(payload) => payload,
-        Err(e) => return InvalidationRecord { name, position, event: None, cause: e.to_string() },
+        Err(e) => return InvalidationRecord { name, position, event: None, stream: None, cause: e.to_string() },
     };
     let cause = CommitView::parse(&payload).ok().map(|view| {
         let by = view.names().find(|moved| moved.text == name.as_str()).and_then(|moved| moved.event);
         let event = by.and_then(|by| view.events().nth(by)?.ok());
+        let stream = event.as_ref().and_then(|event| event.stream.parse().ok());
         let record = event.map(|event| event.record(&payload, event.cursor, shared.token(position)));
-        (record, view.cause.to_owned())
+        (record, stream, view.cause.to_owned())
     });
-    let (event, cause) = cause.unwrap_or_default();
-    InvalidationRecord { name, position, event, cause }
+    let (event, stream, cause) = cause.unwrap_or_default();
+    InvalidationRecord { name, position, event, stream, cause }
 }
 
 impl Store for EmbeddedStore {
@@ -388,6 +389,17 @@ impl Store for EmbeddedStore {
 
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {
         self.shared.streams.follow(stream)
+    }
+
+    fn observe(&self) -> broadcast::Receiver<Record> {
+        self.shared.streams.observe()
+    }
+
+    fn tail(&self, name: &StreamName) -> Cursor {
+        match self.shared.streams.get(name) {
+            Some(stream) => Cursor { epoch: stream.epoch, seq: stream.visible() },
+            None => Cursor { epoch: self.shared.epoch, seq: Seq(0) },
+        }
     }
 
     fn streams(&self) -> Vec<StreamState> {

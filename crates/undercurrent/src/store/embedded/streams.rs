@@ -166,11 +166,18 @@ pub(super) struct Known {
 }
 
 /// All streams. Only the appender adds one.
-#[derive(Default)]
 pub(super) struct Streams {
     by_name: RwLock<HashMap<StreamName, Arc<Stream>>>,
     /// Rings of streams that nobody has published to yet; each goes when its last receiver does.
     awaited: Mutex<HashMap<StreamName, broadcast::Sender<Record>>>,
+    /// The ring of all streams.
+    all: broadcast::Sender<Record>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { by_name: RwLock::default(), awaited: Mutex::default(), all: broadcast::channel(LIVE).0 }
+    }
 }
 
 impl Streams {
@@ -198,6 +205,19 @@ impl Streams {
         let mut awaited = self.awaited.lock();
         awaited.retain(|_, live| live.receiver_count() > 0);
         awaited.entry(name.clone()).or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+    }
+
+    /// Returns a live ring of the events of all streams.
+    pub(super) fn observe(&self) -> broadcast::Receiver<Record> {
+        self.all.subscribe()
+    }
+
+    /// Shows an event to those who look at all streams.
+    pub(super) fn show(&self, record: &Record) {
+        if self.all.receiver_count() > 0 {
+            // Whoever has left since has left.
+            let _ = self.all.send(record.clone());
+        }
     }
 
     /// Returns every stream with its tail, by name.
