@@ -196,7 +196,7 @@ async fn a_linked_work_tree_depends_on_its_repository_too() {
     let tree = Tree::with_repository();
     let head = tree.commit("r", "first");
     tree.git("r", &["worktree", "add", "-q", "-b", "side", "../side"]);
-    tree.watch("side");
+    tree.watch("");
     assert_eq!(tree.get("side", "head").await, head);
     assert_eq!(tree.get("side", "branch").await, "side");
     let names = tree.names("side", "status").await;
@@ -219,8 +219,7 @@ async fn a_linked_work_tree_of_a_repository_outside_is_served_and_unwatched() {
 async fn the_names_say_who_reports_changes() {
     let tree = Tree::with_repository();
     let names = tree.names("r", "status").await;
-    let scopes =
-        [format!("scope:local:{}", tree.root().display()), tree.workspace.source_scope().to_string()];
+    let scopes = [format!("scope:local:{}", tree.root().display()), Workspace::source_scope().to_string()];
     for name in scopes.into_iter().chain([tree.repo("r"), format!("tag:tree:{}/r", tree.root().display())]) {
         assert!(names.contains(&name), "`{name}` is not in {names:?}");
     }
@@ -238,10 +237,8 @@ async fn a_tracked_file_in_an_unwatched_directory_makes_the_status_unwatched() {
     tree.git("r", &["init", "-q"]);
     tree.write("r/.gitignore", "build/\n");
     tree.write("r/build/kept", "");
-    for dir in ["r/.git", "r"] {
-        tree.workspace.watched.lock().unwrap().insert(tree.at(dir));
-    }
-    tree.workspace.ignored.lock().unwrap().insert(tree.at("r/build"));
+    tree.watch("");
+    tree.workspace.unset_watched(&tree.at("r/build"));
     assert!(!tree.names("r", "status").await.contains(&tree.unwatched()));
     tree.git("r", &["add", "-f", "build/kept"]);
     for part in ["status", "diff"] {
