@@ -315,6 +315,13 @@ async fn no_command_that_a_repository_names_is_run() {
     for hook in ["post-index-change", "fsmonitor-watchman", "reference-transaction"] {
         std::fs::copy(&evil, tree.write(format!("r/.git/hooks/{hook}"), "")).unwrap();
     }
+    // A commit that claims to be signed, so that a look at it would ask who by.
+    let commit = tree.git("r", &["cat-file", "commit", "HEAD"]);
+    let (head, message) = commit.split_once("\n\n").unwrap();
+    let signature = "-----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----";
+    let signed = tree.write("r/signed", format!("{head}\ngpgsig {signature}\n\n{message}\n"));
+    let signed = tree.git("r", &["hash-object", "-t", "commit", "-w", signed.to_str().unwrap()]);
+    tree.git("r", &["update-ref", "HEAD", &signed]);
     tree.write("r/a", "two\n");
     tree.write("r/b", "new\n");
     let id = tree.git("r", &["-c", "core.fsmonitor=false", "rev-parse", "HEAD"]);
