@@ -150,7 +150,7 @@ fn other(key: &Key, found: FileType) -> LoadError {
     LoadError::Failed { key: key.clone(), reason }
 }
 
-fn refused(key: &Key, error: Errno) -> LoadError {
+pub(super) fn refused(key: &Key, error: Errno) -> LoadError {
     let key = key.clone();
     match error {
         Errno::ACCESS | Errno::PERM => LoadError::Denied {

@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::Errno;
 
 use super::super::file::{Content, FileLoader};
 use super::super::steady::{self, LARGEST, NotRead, Reader};
@@ -303,20 +304,16 @@ fn a_file_that_changes_during_every_read_is_unstable() {
     assert!(matches!(error, LoadError::Unstable { tries: 8, .. }), "{error:?}");
 }
 
-/// Exchanges a directory for a link out of the root when the names are asked for: after the path was resolved and
-/// before anything is opened.
-struct Swapping<'a>(&'a Tree);
+/// Has somebody do something when the names are asked for: after the path was resolved and before anything is opened.
+struct Resolved<F>(F);
 
-impl Reader for Swapping<'_> {
+impl<F: Fn()> Reader for Resolved<F> {
     fn wanted(&self) -> FileType {
         Content.wanted()
     }
 
     fn names(&self, workspace: &Workspace, confined: &Confined) -> Vec<Name> {
-        if !self.0.at("dir").is_symlink() {
-            std::fs::rename(self.0.at("dir"), self.0.at("away")).unwrap();
-            symlink(self.0.outside(""), self.0.at("dir")).unwrap();
-        }
+        self.0();
         Content.names(workspace, confined)
     }
 
@@ -330,9 +327,42 @@ fn a_link_swapped_in_after_the_path_was_resolved_is_not_followed() {
     let tree = Tree::new();
     tree.write("dir/a", "inside");
     std::fs::write(tree.outside("a"), "secret").unwrap();
-    let key = tree.file("dir/a");
-    let error = steady::load(&tree.workspace, &key, in_ten_seconds, &Swapping(&tree)).unwrap_err();
+    let reader = Resolved(|| {
+        if !tree.at("dir").is_symlink() {
+            std::fs::rename(tree.at("dir"), tree.at("away")).unwrap();
+            symlink(tree.outside(""), tree.at("dir")).unwrap();
+        }
+    });
+    let error = steady::load(&tree.workspace, &tree.file("dir/a"), in_ten_seconds, &reader).unwrap_err();
     assert!(matches!(error, LoadError::Denied { .. }), "{error:?}");
+}
+
+#[test]
+fn a_link_turned_to_another_place_is_never_a_missing_file() {
+    let tree = Tree::new();
+    tree.write("old/a", "old");
+    tree.write("new/a", "new");
+    symlink("old", tree.at("link")).unwrap();
+    let reader = Resolved(|| {
+        if tree.at("old").exists() {
+            symlink("new", tree.at("next")).unwrap();
+            std::fs::rename(tree.at("next"), tree.at("link")).unwrap();
+            std::fs::remove_dir_all(tree.at("old")).unwrap();
+        }
+    });
+    let loaded = steady::load(&tree.workspace, &tree.file("link/a"), in_ten_seconds, &reader).unwrap();
+    assert_eq!(loaded.value.unwrap(), "new");
+}
+
+#[test]
+fn what_the_file_system_refuses_is_no_missing_file() {
+    let key = Key::parse("file:/a").unwrap();
+    for error in [Errno::ACCESS, Errno::PERM] {
+        assert!(matches!(steady::refused(&key, error), LoadError::Denied { .. }));
+    }
+    for error in [Errno::IO, Errno::NAMETOOLONG, Errno::MFILE, Errno::STALE] {
+        assert!(matches!(steady::refused(&key, error), LoadError::Failed { .. }));
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use super::super::git::GitLoader;
 use super::*;
 use crate::cache::LoadError;
@@ -60,6 +62,15 @@ impl Tree {
     async fn names(&self, dir: &str, part: &str) -> Vec<String> {
         let loaded = self.loader().read(&self.key(dir, part)).await.unwrap();
         loaded.names.iter().map(Name::to_string).collect()
+    }
+
+    /// Says whether the root stands in the command of any process.
+    fn is_named_by_a_process(&self) -> bool {
+        let root = self.root().into_os_string().into_encoded_bytes();
+        let commands = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
+        commands.into_iter().any(|command| command.windows(root.len()).any(|words| words == root))
     }
 
     fn unwatched(&self) -> String {
@@ -378,4 +389,19 @@ async fn an_output_over_the_limit_is_refused_with_the_limit() {
     tree.git("r", &["add", "a"]);
     let error = tree.loader().read(&tree.key("r", "diff")).await.unwrap_err();
     assert!(matches!(error, LoadError::TooLarge { limit: 16_777_216, .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_git_that_waits_for_ever_is_ended_at_the_limit() {
+    let tree = Tree::with_repository();
+    let head = tree.at("r/.git/HEAD");
+    std::fs::remove_file(&head).unwrap();
+    mknodat(CWD, &head, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let error = tree.loader().read(&tree.key("r", "head")).await.unwrap_err();
+    assert!(matches!(error, LoadError::TimedOut { limit, .. } if limit.as_secs() == 30), "{error:?}");
+    let began = std::time::Instant::now();
+    while tree.is_named_by_a_process() {
+        assert!(began.elapsed().as_secs() < 10, "git still runs");
+        tokio::task::yield_now().await;
+    }
 }
