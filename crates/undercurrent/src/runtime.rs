@@ -131,7 +131,7 @@ impl EventStream {
             .expect("opening a store does not panic")?;
         let store: Arc<dyn Store> = Arc::new(store);
         let cache = Cache::new(store.clone(), config.cache);
-        for (kind, loader) in loaders::shipped(&workspace, &store, &data) {
+        for (kind, loader) in loaders::shipped(&workspace, &store) {
             cache.register(kind, loader);
         }
         let redactor = Redactor::new(config.secrets);
