@@ -14,11 +14,12 @@ use Edge::{Only, To};
 /// The modules of the engine, in the order of the data flow: each with those it may use.
 ///
 /// `runtime` and the crate root put the parts together, so they may use everything and nobody may use them.
-pub(super) const MODULES: [(&str, &[Edge]); 9] = [
+pub(super) const MODULES: [(&str, &[Edge]); 10] = [
+    ("ablation", &[]),
     ("rules", &[]),
     ("store", &[]),
     ("stream", &[To("store")]),
-    ("cache", &[To("store")]),
+    ("cache", &[To("store"), To("ablation")]),
     ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache")]),
     ("workspace", &[]),
     (
@@ -50,9 +51,10 @@ pub(super) const MODULES: [(&str, &[Edge]); 9] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 5] = [
+pub(super) const CRATES: [(&str, &[&str]); 6] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
+    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
     ("undercurrent-client", &["undercurrent-types"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
     (
