@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use undercurrent_types::{Incarnation, Key, Level, Name, Position, Version};
 
+use super::as_of::AsOf;
 use super::loader::Validator;
 use crate::store::Slot;
 
@@ -93,7 +94,7 @@ pub struct Entry {
     pub since: Moment,
     /// How long the load took.
     pub took: Duration,
-    as_of: AtomicU64,
+    pub(super) as_of: AsOf,
     last_answer: AtomicU64,
 }
 
@@ -186,19 +187,14 @@ impl Entry {
             default_level,
             since,
             took,
-            as_of: AtomicU64::new(as_of.0),
+            as_of: AsOf::new(as_of),
             last_answer: AtomicU64::new(0),
         }
     }
 
     /// Returns the position that the value is known to be good for; 0 while a name that it depends on is in doubt.
     pub fn as_of(&self) -> Position {
-        Position(self.as_of.load(Ordering::Acquire))
-    }
-
-    /// Raises the position; it never falls.
-    pub(super) fn raise_as_of(&self, position: Position) {
-        self.as_of.fetch_max(position.0, Ordering::AcqRel);
+        self.as_of.get()
     }
 
     /// Says whether the time to serve it is over. Reads the clock only where there is a deadline.

@@ -8,6 +8,7 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
 use super::answer::{Answer, Why};
+use super::as_of::Verdict;
 use super::entry::Entry;
 use super::flight::{Mode, Need};
 use super::loader::{Check, LoadError, Loader};
@@ -91,31 +92,26 @@ impl Cache {
     }
 
     /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
-    ///
-    /// `applied` is read before the floors: what is raised between the two is above it.
     pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
         let horizon = self.0.store.horizon();
         if entry.inc != horizon.incarnation() || entry.is_late() {
             return None;
         }
-        let good = if entry.loader_version == 0 { Why::Put } else { Why::Current };
-        let as_of = entry.as_of();
-        if as_of >= barrier || entry.value.is_none() && skips(Step::NegativeAlike) {
-            return Some(good);
-        }
-        let applied = horizon.applied();
-        if applied < barrier {
-            return None;
+        if entry.value.is_none() && skips(Step::NegativeAlike) {
+            return Some(Why::Current);
         }
         let slots = if skips(Step::HitClosure) { &entry.closure.slots()[..1] } else { entry.closure.slots() };
-        if slots.iter().all(|slot| horizon.floor(*slot) <= as_of) {
-            entry.raise_as_of(applied);
-        } else {
-            // A floor says no: a name of the closure has moved, or another in the same slot.
-            let position = self.0.store.still_valid(&entry.closure.names, as_of)?;
-            entry.raise_as_of(position);
-        }
-        Some(if good == Why::Put { good } else { Why::Unmoved })
+        let why = match entry.as_of.judge(horizon, slots, barrier) {
+            Verdict::Current => Why::Current,
+            Verdict::Unmoved => Why::Unmoved,
+            Verdict::Floor(as_of) => {
+                let position = self.0.store.still_valid(&entry.closure.names, as_of)?;
+                entry.as_of.raise(position);
+                Why::Unmoved
+            }
+            Verdict::Ahead => return None,
+        };
+        Some(if entry.loader_version == 0 { Why::Put } else { why })
     }
 
     pub(crate) async fn miss(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
