@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use undercurrent::cache::{Cache, CacheOptions, Check, Inputs, LoadError, Loaded, Loader, ReadOptions, Validator};
 use undercurrent::event_stream::Redactor;
 use undercurrent::rules::RuleSet;
-use undercurrent::store::embedded::{EmbeddedStore, Options as StoreOptions};
+use undercurrent::store::embedded::{EmbeddedStore, StoreOptions};
 use undercurrent::store::{Batch, Invalidation, Mark, Store};
 use undercurrent::{EventStream, Key, Level, Name};
 

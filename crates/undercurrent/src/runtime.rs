@@ -13,7 +13,7 @@ use crate::loaders;
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
 use crate::store::Store;
-use crate::store::embedded::{EmbeddedStore, OpenStoreError, Options as StoreOptions};
+use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
 use crate::workspace::{RootError, Workspace};
 
 /// What an engine is made from. The default has no roots and keeps its data in the user's state directory.

@@ -12,7 +12,7 @@ use undercurrent::cache::{Cache, CacheOptions, Check, Inputs, LoadError, Loaded,
 use undercurrent::event_stream::Redactor;
 use undercurrent::rules::RuleSet;
 use undercurrent::store::Store;
-use undercurrent::store::embedded::{EmbeddedStore, Options as StoreOptions};
+use undercurrent::store::embedded::{EmbeddedStore, StoreOptions};
 use undercurrent::{EventStream, Key, Level, Name};
 
 /// An engine without sources, in a directory that goes with it.
