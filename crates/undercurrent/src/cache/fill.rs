@@ -270,7 +270,12 @@ impl Cache {
     }
 
     /// Asks the store whether a value that was read from `h` on is good.
-    async fn ask_to_commit(&self, h: Token, parts: &Parts, announce: Option<&Key>) -> Result<Committed, LoadError> {
+    async fn ask_to_commit(
+        &self,
+        h: Token,
+        parts: &Parts,
+        announce: Option<&Key>,
+    ) -> Result<Committed, LoadError> {
         let own_key = [Name::from(&parts.key)];
         let names = if skips(Step::CommitClosure) { &own_key[..] } else { &parts.closure.names[..] };
         let committed = self.0.store.commit(h, names, announce).await;

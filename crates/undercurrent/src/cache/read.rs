@@ -261,7 +261,13 @@ impl Cache {
     }
 
     /// Asks whether a key is still at a version. A key that reads other keys only need not be asked itself.
-    async fn holds(&self, key: &Key, version: Version, need: Need, of: &dyn Loader) -> Result<Held, LoadError> {
+    async fn holds(
+        &self,
+        key: &Key,
+        version: Version,
+        need: Need,
+        of: &dyn Loader,
+    ) -> Result<Held, LoadError> {
         let loader = self.loader(key);
         let loader = loader.as_deref().unwrap_or(of);
         let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);

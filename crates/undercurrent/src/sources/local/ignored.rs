@@ -23,11 +23,7 @@ impl Patterns {
     pub(super) fn read(dir: &Path) -> Self {
         let is_repo = dir.join(".git").symlink_metadata().is_ok();
         let exclude = || git_dirs(dir).last().and_then(|git_dir| compile(dir, &git_dir.join("info/exclude")));
-        Self {
-            own: compile(dir, &dir.join(".gitignore")),
-            exclude: is_repo.then(exclude).flatten(),
-            is_repo,
-        }
+        Self { own: compile(dir, &dir.join(".gitignore")), exclude: is_repo.then(exclude).flatten(), is_repo }
     }
 
     /// Reads the patterns of the directories above a root, nearest first, up to its repository; none where the root is

@@ -417,7 +417,8 @@ impl Pipeline {
     fn event(&self, change: &Change, now: &str) -> Option<crate::event_stream::Outgoing> {
         let channel = self.channels.iter().find(|one| change.path.starts_with(&one.root.path));
         // A repository around the root speaks through the root.
-        let channel = channel.or_else(|| self.channels.iter().find(|one| one.root.path.starts_with(&change.path)));
+        let channel =
+            channel.or_else(|| self.channels.iter().find(|one| one.root.path.starts_with(&change.path)));
         channel?.tell(change, now)
     }
 
@@ -452,7 +453,8 @@ impl Pipeline {
             let answer = question(&mut tree);
             (tree, answer)
         });
-        let (tree, answer) = asked.await.map_err(|error| Ended::Died(format!("looking broke off: {error}")))?;
+        let (tree, answer) =
+            asked.await.map_err(|error| Ended::Died(format!("looking broke off: {error}")))?;
         self.tree = Some(tree);
         Ok(answer)
     }

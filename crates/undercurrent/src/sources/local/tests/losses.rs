@@ -30,12 +30,14 @@ async fn an_overflow_puts_the_root_in_doubt_and_walks_it_again() {
     site.recorder.release();
     // The cookie came before what was missed, or it was missed as well.
     let _ = waiting.await.unwrap();
-    watched.until("vouched for again", |watched| {
-        watched.mark() == Some(Mark::Vouched) && watched.health().0 == "live"
-    })
-    .await;
+    watched
+        .until("vouched for again", |watched| {
+            watched.mark() == Some(Mark::Vouched) && watched.health().0 == "live"
+        })
+        .await;
     let batches = watched.new_batches();
-    let lost = batches.iter().position(|batch| batch.names.iter().any(|one| one.mark == Mark::InDoubt)).unwrap();
+    let lost =
+        batches.iter().position(|batch| batch.names.iter().any(|one| one.mark == Mark::InDoubt)).unwrap();
     assert_eq!(batches[lost].events[0].ty.as_str(), "system.resync");
     assert!(batches[lost].cause.contains("overflow"));
     let vouched = batches.iter().rposition(|batch| batch.names.iter().any(|one| one.mark == Mark::Vouched));

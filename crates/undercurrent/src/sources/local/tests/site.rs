@@ -270,7 +270,9 @@ impl Watched<'_> {
                 dirs.push(self.short(&path_text(&dir)));
             }
             let entries = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
-            todo.extend(entries.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()));
+            todo.extend(
+                entries.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()),
+            );
         }
         assert_eq!(dirs.len(), self.workspace.watched_count(self.workspace.roots().next().unwrap()));
         dirs.sort();
