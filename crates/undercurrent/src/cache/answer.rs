@@ -72,6 +72,7 @@ impl fmt::Display for Why {
 }
 
 impl Answer {
+    #[inline]
     pub(super) fn new(entry: Arc<Entry>, level: Level, why: Why) -> Self {
         entry.note_answer(encode(level, why));
         Self { entry, level, why }
@@ -127,6 +128,7 @@ const LEVELS: [Level; 5] =
     [Level::Local, Level::Bounded(Duration::ZERO), Level::Fresh, Level::Synced, Level::Verified];
 
 /// Packs how an entry was served into one word: 0 says never.
+#[inline]
 fn encode(level: Level, why: Why) -> u64 {
     let (level, age) = match level {
         Level::Local => (0, 0),

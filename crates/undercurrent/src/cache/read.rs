@@ -67,6 +67,7 @@ impl Cache {
     }
 
     /// Answers from memory, if memory is enough.
+    #[inline]
     pub(crate) fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
         if options.reload {
             return None;
@@ -92,6 +93,7 @@ impl Cache {
     }
 
     /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
+    #[inline]
     pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
         let horizon = self.0.store.horizon();
         if entry.inc != horizon.incarnation() || entry.is_late() {
