@@ -105,7 +105,8 @@ mod tests {
             assert_eq!(good.parse::<StreamName>().unwrap().as_str(), good);
         }
         let long = "a".repeat(257);
-        for bad in ["", "/", "a/", "/a", "a//b", "..", "a/../b", "$invalidations", "a b", "ä", "a\n", &long] {
+        for bad in ["", "/", "a/", "/a", "a//b", "..", "a/../b", "$invalidations", "a b", "ä", "a\n", &long]
+        {
             assert!(bad.parse::<StreamName>().is_err(), "`{bad}` was accepted");
         }
     }

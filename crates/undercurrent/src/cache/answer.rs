@@ -48,7 +48,11 @@ impl Why {
         (Self::SameInputs, "same_inputs", "everything that it was made from was read again and is the same"),
         (Self::Put, "put", "it was put, and nothing has invalidated it since"),
         (Self::AnyAge, "any_age", "nothing was asked: it is what is in memory"),
-        (Self::StaleOnError, "stale_on_error", "it could not be loaded: this is what was in memory, and may be old"),
+        (
+            Self::StaleOnError,
+            "stale_on_error",
+            "it could not be loaded: this is what was in memory, and may be old",
+        ),
     ];
 
     /// Returns the reason in one word.

@@ -94,6 +94,8 @@ pub struct Entry {
     pub since: Moment,
     /// How long the load took.
     pub took: Duration,
+    /// Whether a name that it depends on was in doubt when it was committed: every read asks again.
+    pub in_doubt: bool,
     pub(super) as_of: AsOf,
     last_answer: AtomicU64,
 }
@@ -151,7 +153,7 @@ pub(super) struct Parts {
 }
 
 impl Entry {
-    pub(super) fn new(parts: Parts, as_of: Position) -> Self {
+    pub(super) fn new(parts: Parts, as_of: Position, in_doubt: bool) -> Self {
         let Parts {
             key,
             value,
@@ -187,6 +189,7 @@ impl Entry {
             default_level,
             since,
             took,
+            in_doubt,
             as_of: AsOf::new(as_of),
             last_answer: AtomicU64::new(0),
         }
@@ -195,6 +198,12 @@ impl Entry {
     /// Returns the position that the value is known to be good for; 0 while a name that it depends on is in doubt.
     pub fn as_of(&self) -> Position {
         self.as_of.get()
+    }
+
+    /// Says whether its own loader read a source, besides other keys: it has a validator, named something that can
+    /// move, or had nothing else to read.
+    pub(super) fn reads_source(&self) -> bool {
+        self.validator.is_some() || self.own.len() > 1 || self.inputs.is_empty()
     }
 
     /// Says whether the time to serve it is over. Reads the clock only where there is a deadline.
