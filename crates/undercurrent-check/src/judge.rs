@@ -78,7 +78,7 @@ pub fn judge(history: &[Operation]) -> Vec<Violation> {
                 known.written.add(end, version);
             }
             Operation::Announce { leaf, version, end } => {
-                leaves.entry(leaf).or_default().announced.add(end, version)
+                leaves.entry(leaf).or_default().announced.add(end, version);
             }
             Operation::Read { .. } => {}
         }

@@ -130,7 +130,7 @@ impl Loader for World {
                     pause().await;
                     let value = (!is_absent(version)).then(|| Bytes::from(format!("{leaf}={version};")));
                     // Every other leaf can be asked cheaply.
-                    let validator = (leaf % 2 == 0).then(|| Validator(version.to_le_bytes().into()));
+                    let validator = leaf.is_multiple_of(2).then(|| Validator(version.to_le_bytes().into()));
                     Ok(Loaded { value, validator, names: vec![tag_of(leaf), scope], max_age: None })
                 }
                 part => {
@@ -139,7 +139,7 @@ impl Loader for World {
                         match inputs.get(&input).await? {
                             Some(value) => text.push_str(std::str::from_utf8(&value).expect("it is text")),
                             None => {
-                                text.push_str(&format!("{}=-;", input.rest().trim_start_matches("leaf/")))
+                                text.push_str(&format!("{}=-;", input.rest().trim_start_matches("leaf/")));
                             }
                         }
                         pause().await;

@@ -3,8 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use crate::event_stream::{EventStream, Outgoing, PublishError};
-use crate::store;
-use crate::store::Invalidation;
+use crate::store::{Invalidation, PublishError as StoreError};
 
 /// What this source asks of the handle: one batch at one position.
 pub(super) trait Publish: Send + Sync + 'static {
@@ -40,12 +39,10 @@ impl Publish for EventStream {
         Box::pin(async move {
             match self.publish_with(events, names, cause).await {
                 Ok(_) => Ok(()),
-                Err(PublishError::Store(store::PublishError::Closed)) => Err(Refusal::Closed),
-                Err(
-                    error @ PublishError::Store(
-                        store::PublishError::Failed { .. } | store::PublishError::Unknown { .. },
-                    ),
-                ) => Err(Refusal::Log(error.to_string())),
+                Err(PublishError::Store(StoreError::Closed)) => Err(Refusal::Closed),
+                Err(error @ PublishError::Store(StoreError::Failed { .. } | StoreError::Unknown { .. })) => {
+                    Err(Refusal::Log(error.to_string()))
+                }
                 Err(error) => Err(Refusal::Events(error.to_string())),
             }
         })
