@@ -96,7 +96,9 @@ impl LocalOptions {
 #[non_exhaustive]
 pub enum StartError {
     /// The cookies would be seen as changes.
-    #[error("the directory of the cookies `{dir}` lies in the root `{root}`, where each cookie would be a change")]
+    #[error(
+        "the directory of the cookies `{dir}` lies in the root `{root}`, where each cookie would be a change"
+    )]
     CookiesInRoot {
         /// The directory of the cookies.
         dir: PathBuf,
@@ -218,9 +220,8 @@ impl Local {
 
     /// Returns the barrier of each root.
     pub fn barriers(&self) -> Vec<Arc<dyn Barrier>> {
-        let barrier = |scope| -> Arc<dyn Barrier> {
-            Arc::new(RootBarrier { scope, cookies: self.cookies.clone() })
-        };
+        let barrier =
+            |scope| -> Arc<dyn Barrier> { Arc::new(RootBarrier { scope, cookies: self.cookies.clone() }) };
         self.workspace.roots().map(|root| barrier(root.scope())).collect()
     }
 

@@ -92,8 +92,9 @@ impl Workspace {
             Reporter::Itself => Some(confined.real.as_path()),
         };
         let Some(target) = target else { return false };
-        !self.is_in_git_dir(&confined.real)
-            && !(reporter == Reporter::Parent && has_other_links(&confined.real))
+        let is_shared = reporter == Reporter::Parent && has_other_links(&confined.real);
+        !is_shared
+            && !self.is_in_git_dir(&confined.real)
             && links.chain([target]).all(|dir| self.is_reported(dir))
     }
 

@@ -205,7 +205,13 @@ mod tests {
         let path = Path::new(OsStr::from_bytes(b"/r/\xff\n"));
         let moved = DirChange::Moved { from: "/r/old".into(), from_repo: Some("/q".into()) };
         let cases = [
-            (What::File(FileChange::Modified), "observation.file_change", r"file:/r/\xff\x0a", "modified", None),
+            (
+                What::File(FileChange::Modified),
+                "observation.file_change",
+                r"file:/r/\xff\x0a",
+                "modified",
+                None,
+            ),
             (What::Dir(moved), "observation.directory_change", r"dir:/r/\xff\x0a", "moved", Some("/r/old")),
             (What::Git, "observation.git_change", r"git:/r/\xff\x0a#status", "modified", None),
         ];

@@ -23,11 +23,7 @@ impl Patterns {
     pub(super) fn read(dir: &Path) -> Self {
         let is_repo = dir.join(".git").symlink_metadata().is_ok();
         let exclude = || git_dirs(dir).last().and_then(|git_dir| compile(dir, &git_dir.join("info/exclude")));
-        Self {
-            own: compile(dir, &dir.join(".gitignore")),
-            exclude: is_repo.then(exclude).flatten(),
-            is_repo,
-        }
+        Self { own: compile(dir, &dir.join(".gitignore")), exclude: is_repo.then(exclude).flatten(), is_repo }
     }
 
     /// Reads the patterns of the directories above a root, nearest first, up to its repository; none where the root is
@@ -53,7 +49,7 @@ pub(super) fn is_ignored<'a>(
 ) -> bool {
     let mut excludes = None;
     for (at, patterns) in above {
-        if let Some(verdict) = patterns.own.as_deref().and_then(|own| verdict(own.matched(dir, true))) {
+        if let Some(verdict) = patterns.own.as_deref().and_then(|own| verdict(&own.matched(dir, true))) {
             return verdict;
         }
         if patterns.is_repo {
@@ -62,13 +58,13 @@ pub(super) fn is_ignored<'a>(
         }
     }
     let Some((repo, patterns)) = excludes else { return false };
-    if let Some(verdict) = patterns.exclude.as_deref().and_then(|own| verdict(own.matched(dir, true))) {
+    if let Some(verdict) = patterns.exclude.as_deref().and_then(|own| verdict(&own.matched(dir, true))) {
         return verdict;
     }
     dir.strip_prefix(repo).is_ok_and(|dir| of_user.matched(dir, true).is_ignore())
 }
 
-fn verdict<T>(matched: Match<T>) -> Option<bool> {
+fn verdict<T>(matched: &Match<T>) -> Option<bool> {
     match matched {
         Match::None => None,
         Match::Ignore(_) => Some(true),

@@ -214,7 +214,8 @@ impl Tree {
         if self.git_dir_around(parent).is_some() {
             // A module's git directory is known by its HEAD; a branch may be called `objects` too.
             let is_store = name == "objects" || name == "lfs";
-            let is_git_dir = || parent.file_name().is_some_and(|name| name == ".git") || parent.join("HEAD").is_file();
+            let is_git_dir =
+                || parent.file_name().is_some_and(|name| name == ".git") || parent.join("HEAD").is_file();
             return (is_store && is_git_dir()).then_some(Skip::Objects);
         }
         (name != ".git" && self.is_ignored(path)).then_some(Skip::Ignored)

@@ -74,9 +74,9 @@ impl Watcher {
                 WatchError::Gone
             }
             ErrorKind::Io(error) => WatchError::Refused(error.to_string()),
-            ErrorKind::MaxFilesWatch => {
-                WatchError::Refused("the limit of watches is reached: raise fs.inotify.max_user_watches".into())
-            }
+            ErrorKind::MaxFilesWatch => WatchError::Refused(
+                "the limit of watches is reached: raise fs.inotify.max_user_watches".into(),
+            ),
             other => WatchError::Refused(format!("{other:?}")),
         })
     }
