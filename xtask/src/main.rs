@@ -1,1 +1,57 @@
-fn main() {}
+//! Every check, test and measurement of the repository, as one program.
+//!
+//! `cargo xtask test` is the one command that a change has to pass; the others are its parts and the measurements.
+
+#![expect(clippy::print_stdout, reason = "what is printed is what was asked for")]
+
+mod bench;
+mod lint;
+mod step;
+mod test;
+mod tools;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what is missing, then runs every check and test; stops at the first that fails.
+    Test,
+    /// Checks what the compiler does not: the module graph, the crate graph, lengths, prints, words, links.
+    Lint,
+    /// Runs the benches in release mode and prints their figures as a Markdown table.
+    Bench {
+        /// Measures for a moment only: shows that the benches run, not how fast anything is.
+        #[arg(long)]
+        short: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test => test::run(root()),
+        Command::Lint => lint::run(root()),
+        Command::Bench { short } => bench::run(root(), short),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns the root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a folder of the repository")
+}

@@ -9,6 +9,7 @@
 //! `as_of` may be raised to p.
 
 mod answer;
+mod as_of;
 mod entry;
 mod fill;
 mod flight;
@@ -22,8 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
-use undercurrent_types::{Key, Level, Name};
+use undercurrent_types::{Key, Level, Name, Version};
 
 use crate::store::Store;
 
@@ -34,7 +36,7 @@ pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Valida
 pub use put::PutError;
 pub use read::{ReadError, ReadOptions};
 
-use entry::{ByWeight, Entries};
+use entry::{ByLength, ByWeight, Entries};
 use flight::Flights;
 
 /// The bounds of a cache.
@@ -62,6 +64,8 @@ struct Shared {
     store: Arc<dyn Store>,
     options: CacheOptions,
     entries: Entries,
+    /// Values that were replaced, by version, for as long as there is room: what a diff begins with.
+    replaced: quick_cache::sync::Cache<Version, Bytes, ByLength>,
     flights: Flights,
     /// Counts loads as they begin, so that a read can tell which began after it.
     begun: AtomicU64,
@@ -80,6 +84,7 @@ impl Cache {
             store,
             options,
             entries: Entries::with_weighter(16_384, options.weight, ByWeight),
+            replaced: quick_cache::sync::Cache::with_weighter(4096, options.weight / 8, ByLength),
             flights: Flights::default(),
             begun: AtomicU64::new(0),
             loaders: RwLock::default(),
@@ -106,6 +111,22 @@ impl Cache {
     /// Returns what is in memory under a key, valid or not.
     pub fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
         self.0.entries.peek(key)
+    }
+
+    /// Returns a value that was replaced not long ago.
+    pub fn replaced(&self, version: &Version) -> Option<Bytes> {
+        self.0.replaced.get(version)
+    }
+
+    /// Puts an entry in the place of whatever stands there. Under the lock of [`Cache::inserting`].
+    fn insert(&self, entry: Arc<Entry>) {
+        if let Some(old) = self.0.entries.peek(&entry.key)
+            && old.version != entry.version
+            && let Some(value) = &old.value
+        {
+            self.0.replaced.insert(old.version, value.clone());
+        }
+        self.0.entries.insert(entry.key.clone(), entry);
     }
 
     /// Says whether an entry would be served at `fresh` now, without asking anybody.

@@ -4,6 +4,7 @@
 //! that sees both halves, the log and the cache. Promises that commit is one step, so that whoever has seen an event
 //! can not be served what it made stale.
 
+mod changed;
 mod error;
 mod explain;
 mod publish;
@@ -22,6 +23,7 @@ use crate::cache::Cache;
 use crate::rules::RuleSet;
 use crate::store::Store;
 
+pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, PublishError};
 pub use publish::Outgoing;
 pub use read::{Get, ReadKey, Reading};

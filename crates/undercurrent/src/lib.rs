@@ -14,6 +14,8 @@
 //! - [`sources`], [`loaders`]: the adapters to what lies outside.
 //! - [`runtime`]: builds all of it right to left, and stops it left to right.
 
+#[doc(hidden)]
+pub mod ablation;
 pub mod cache;
 pub mod event_stream;
 pub mod loaders;
@@ -22,6 +24,7 @@ pub mod runtime;
 pub mod sources;
 pub mod store;
 pub mod stream;
+mod sync;
 pub mod workspace;
 
 pub use event_stream::EventStream;

@@ -54,7 +54,9 @@ pub enum OpenError {
     #[error(transparent)]
     Root(#[from] RootError),
     /// The data would lie where it would watch itself.
-    #[error("the data directory `{data}` lies in the root `{root}` and would watch itself: name another with `data`")]
+    #[error(
+        "the data directory `{data}` lies in the root `{root}` and would watch itself: name another with `data`"
+    )]
     DataInRoot {
         /// The data directory.
         data: PathBuf,
@@ -131,7 +133,7 @@ impl EventStream {
             .expect("opening a store does not panic")?;
         let store: Arc<dyn Store> = Arc::new(store);
         let cache = Cache::new(store.clone(), config.cache);
-        for (kind, loader) in loaders::shipped(&workspace, &store, &data) {
+        for (kind, loader) in loaders::shipped(&workspace, &store) {
             cache.register(kind, loader);
         }
         let redactor = Redactor::new(config.secrets);

@@ -5,6 +5,8 @@
 //! loader and never decides which names an event makes stale.
 
 mod batch;
+#[cfg(test)]
+mod contract;
 pub mod embedded;
 mod horizon;
 mod record;
@@ -84,7 +86,8 @@ pub trait Store: Send + Sync + 'static {
     fn streams(&self) -> Vec<StreamState>;
 
     /// Returns the last invalidations of any of these names, latest first.
-    fn invalidations<'a>(&'a self, names: &'a [Name], limit: usize) -> BoxFuture<'a, Vec<InvalidationRecord>>;
+    fn invalidations<'a>(&'a self, names: &'a [Name], limit: usize)
+    -> BoxFuture<'a, Vec<InvalidationRecord>>;
 
     /// Returns the position of a name's last invalidation, where one is remembered, and its mark of doubt.
     fn last(&self, name: &Name) -> (Option<Position>, bool);
@@ -174,7 +177,9 @@ pub enum StoreError {
 #[non_exhaustive]
 pub enum ReadStreamError {
     /// The stream is in another epoch, or the cursor is before the oldest event kept.
-    #[error("the cursor `{given}` of stream `{stream}` can not be continued ({reason}); the oldest that can is `{oldest}`")]
+    #[error(
+        "the cursor `{given}` of stream `{stream}` can not be continued ({reason}); the oldest that can is `{oldest}`"
+    )]
     Gone {
         /// The stream that was asked for.
         stream: StreamName,

@@ -35,10 +35,12 @@ pub enum Why {
     Put,
     /// Nothing was asked: it is what is in memory.
     AnyAge,
+    /// It could not be loaded, and the reader asked for what is in memory in that case. It may be old.
+    StaleOnError,
 }
 
 impl Why {
-    const TABLE: [(Self, &'static str, &'static str); 7] = [
+    const TABLE: [(Self, &'static str, &'static str); 8] = [
         (Self::Current, "current", "nothing at all has been invalidated since it was found good"),
         (Self::Unmoved, "unmoved", "nothing that it depends on has been invalidated since it was found good"),
         (Self::Unchanged, "unchanged", "its source was asked during the read and has the same"),
@@ -46,6 +48,11 @@ impl Why {
         (Self::SameInputs, "same_inputs", "everything that it was made from was read again and is the same"),
         (Self::Put, "put", "it was put, and nothing has invalidated it since"),
         (Self::AnyAge, "any_age", "nothing was asked: it is what is in memory"),
+        (
+            Self::StaleOnError,
+            "stale_on_error",
+            "it could not be loaded: this is what was in memory, and may be old",
+        ),
     ];
 
     /// Returns the reason in one word.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use undercurrent_types::{Incarnation, Key, Level, Name, Position, Version};
 
+use super::as_of::AsOf;
 use super::loader::Validator;
 use crate::store::Slot;
 
@@ -23,6 +24,16 @@ impl quick_cache::Weighter<Key, Arc<Entry>> for ByWeight {
         let names: usize = entry.closure.names.iter().map(|name| name.as_str().len() + 24).sum();
         let value = entry.value.as_ref().map_or(0, Bytes::len);
         (STRUCTURE + key.as_str().len() + names + value) as u64
+    }
+}
+
+/// Weighs a value by its length.
+#[derive(Clone, Debug)]
+pub(super) struct ByLength;
+
+impl quick_cache::Weighter<Version, Bytes> for ByLength {
+    fn weight(&self, _version: &Version, value: &Bytes) -> u64 {
+        value.len() as u64 + 64
     }
 }
 
@@ -83,7 +94,9 @@ pub struct Entry {
     pub since: Moment,
     /// How long the load took.
     pub took: Duration,
-    as_of: AtomicU64,
+    /// Whether a name that it depends on was in doubt when it was committed: every read asks again.
+    pub in_doubt: bool,
+    pub(super) as_of: AsOf,
     last_answer: AtomicU64,
 }
 
@@ -140,7 +153,7 @@ pub(super) struct Parts {
 }
 
 impl Entry {
-    pub(super) fn new(parts: Parts, as_of: Position) -> Self {
+    pub(super) fn new(parts: Parts, as_of: Position, in_doubt: bool) -> Self {
         let Parts {
             key,
             value,
@@ -176,19 +189,21 @@ impl Entry {
             default_level,
             since,
             took,
-            as_of: AtomicU64::new(as_of.0),
+            in_doubt,
+            as_of: AsOf::new(as_of),
             last_answer: AtomicU64::new(0),
         }
     }
 
     /// Returns the position that the value is known to be good for; 0 while a name that it depends on is in doubt.
     pub fn as_of(&self) -> Position {
-        Position(self.as_of.load(Ordering::Acquire))
+        self.as_of.get()
     }
 
-    /// Raises the position; it never falls.
-    pub(super) fn raise_as_of(&self, position: Position) {
-        self.as_of.fetch_max(position.0, Ordering::AcqRel);
+    /// Says whether its own loader read a source, besides other keys: it has a validator, named something that can
+    /// move, or had nothing else to read.
+    pub(super) fn reads_source(&self) -> bool {
+        self.validator.is_some() || self.own.len() > 1 || self.inputs.is_empty()
     }
 
     /// Says whether the time to serve it is over. Reads the clock only where there is a deadline.

@@ -11,6 +11,7 @@ use super::entry::{Closure, Entry, Moment, Parts};
 use super::flight::{Flight, Mode, Need, Outcome};
 use super::inputs::{Inputs, versions};
 use super::loader::{Check, LoadError, Loader};
+use crate::ablation::{Step, skips};
 use crate::store::{Batch, Committed, Invalidation};
 
 /// How often a fill begins again when its inputs do not fit together.
@@ -25,13 +26,32 @@ enum Try {
 
 impl Cache {
     /// Shares or makes the fill that serves a read. `waiter` is the key whose loader asks, where one does.
+    ///
+    /// What nobody vouches for is asked for at every read: a value in doubt from a load that began before this read is
+    /// asked for once more.
     pub(super) async fn fly(&self, key: &Key, need: Need, waiter: Option<&Key>) -> Outcome {
+        let (entry, why, early) = self.share(key, need, waiter).await?;
+        if entry.in_doubt && early && need.mode == Mode::Fresh && !skips(Step::DoubtAsked) {
+            let (entry, why, _) = self.share(key, Need { mode: Mode::Ask, ..need }, waiter).await?;
+            return Ok((entry, why));
+        }
+        Ok((entry, why))
+    }
+
+    /// Waits for a flight; also says whether it began before the read.
+    async fn share(
+        &self,
+        key: &Key,
+        need: Need,
+        waiter: Option<&Key>,
+    ) -> Result<(Arc<Entry>, Why, bool), LoadError> {
         let joined = self.0.flights.join(key, need, waiter)?;
         let _waiting = waiter.map(|waiter| Waiting { cache: self, waiter, key });
         if joined.start {
             self.launch(key.clone(), joined.flight.clone());
         }
-        joined.flight.outcome().await
+        let (entry, why) = joined.flight.outcome().await?;
+        Ok((entry, why, joined.flight.began_before(need.begun)))
     }
 
     /// Runs a flight in a task of its own, so that no reader's end is the end of the others' load.
@@ -44,10 +64,11 @@ impl Cache {
     }
 
     async fn fill(&self, key: &Key, flight: &Flight) -> Outcome {
-        // The place first: who finds it above its own count began before anything here was asked.
+        // In this order: who joined before the flight closed began before its place was taken and h was asked for.
+        let mode = flight.close();
         let place = self.0.begun.fetch_add(1, Ordering::SeqCst);
         let mut h = self.barrier_for(key).await?;
-        let mode = flight.begin(place, h);
+        flight.begin(place, h);
         for _ in 0..TRIES {
             let need = Need { barrier: h, begun: place, mode: mode.min(Mode::Ask) };
             match self.attempt(key, need, mode).await? {
@@ -80,7 +101,7 @@ impl Cache {
         };
         if mode < Mode::Load
             && let Some(entry) = standing.filter(|entry| entry.loader_version == loader.version())
-            && let Some(done) = self.revalidate(&entry, need, loader.as_ref()).await?
+            && let Some(done) = self.revalidate(&entry, need, mode, loader.as_ref()).await?
         {
             return Ok(done);
         }
@@ -92,6 +113,7 @@ impl Cache {
         &self,
         old: &Arc<Entry>,
         need: Need,
+        mode: Mode,
         loader: &dyn Loader,
     ) -> Result<Option<Try>, LoadError> {
         let began = Moment::now();
@@ -102,6 +124,12 @@ impl Cache {
         let mut inputs = Vec::with_capacity(old.inputs.len());
         let reader = Inputs::new(self, &old.key, need);
         for (key, version) in &old.inputs {
+            if skips(Step::CutoffInputsFresh)
+                && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == *version)
+            {
+                inputs.push(entry);
+                continue;
+            }
             match reader.read(key).await {
                 Ok(entry) if entry.version == *version => inputs.push(entry),
                 // Another version, or no answer: the loader sees for itself.
@@ -113,11 +141,12 @@ impl Cache {
                 Check::Unchanged => Why::Unchanged,
                 Check::Changed => return Ok(None),
             },
-            None if inputs.is_empty() || self.own_moved(old, &own) => return Ok(None),
+            None if inputs.is_empty() || mode == Mode::Verify && old.reads_source() => return Ok(None),
+            None if self.own_moved(old, &own) && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
             None => Why::SameInputs,
         };
         let closure = join_closures(&own, &inputs);
-        if let Some(moving) = closure.mixture() {
+        if let Some(moving) = mixture(&closure) {
             return Ok(Some(Try::Mixed(moving.clone())));
         }
         let asked = why == Why::Unchanged;
@@ -127,7 +156,7 @@ impl Cache {
             value: old.value.clone(),
             version: old.version,
             inc: need.barrier.inc,
-            h: need.barrier.position,
+            h: if skips(Step::RestampAtH) { self.0.store.horizon().applied() } else { need.barrier.position },
             own,
             deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
             inputs: versions(&inputs),
@@ -158,15 +187,15 @@ impl Cache {
         let key = parts.key.clone();
         let h = Token { inc: parts.inc, position: parts.h };
         let _inserting = self.inserting(&key).lock().await;
-        let committed = self.0.store.commit(h, &parts.closure.names, None).await;
-        let (as_of, keep) = match committed.map_err(|error| unavailable(&key, &error))? {
+        let (as_of, keep) = match self.ask_to_commit(h, &parts, None).await? {
             Committed::Accepted(position) => (position, true),
             Committed::InDoubt => (Position(0), true),
             Committed::Moved => (Position(0), false),
         };
-        let entry = Arc::new(Entry::new(parts, as_of));
+        let in_doubt = keep && as_of == Position(0);
+        let entry = Arc::new(Entry::new(parts, as_of, in_doubt));
         if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
-            self.0.entries.insert(key, entry.clone());
+            self.insert(entry.clone());
         }
         Ok(entry)
     }
@@ -181,7 +210,7 @@ impl Cache {
         let inputs = reader.into_entries();
         let own = own_names(key, loaded.names);
         let closure = join_closures(&own, &inputs);
-        if let Some(moving) = closure.mixture() {
+        if let Some(moving) = mixture(&closure) {
             return Ok(Try::Mixed(moving.clone()));
         }
         let own_deadline = loaded.max_age.map(|age| began.after(age));
@@ -214,16 +243,17 @@ impl Cache {
         let _inserting = self.inserting(&key).lock().await;
         let applied = self.0.store.horizon().applied();
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
-        let differs = standing.as_ref().is_some_and(|entry| entry.version != parts.version);
+        let differs = standing.as_ref().is_some_and(|entry| entry.version != parts.version)
+            && !skips(Step::AnnounceChange);
         if differs && standing.as_ref().is_some_and(|entry| entry.h >= parts.h) {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
             self.invalidate(key, "two loads of it disagree").await?;
-            return Ok(Arc::new(Entry::new(parts, Position(0))));
+            return Ok(Arc::new(Entry::new(parts, Position(0), false)));
         }
         let announce = differs.then_some(&key);
-        let committed = self.0.store.commit(h, &parts.closure.names, announce).await;
-        let (as_of, keep) = match committed.map_err(|error| unavailable(&key, &error))? {
+        let committed = self.ask_to_commit(h, &parts, announce).await?;
+        let (as_of, keep) = match committed {
             Committed::Accepted(position) => {
                 let newer = standing.is_some_and(|entry| entry.inc == parts.inc && entry.as_of() > position);
                 (position, !newer || differs)
@@ -231,11 +261,31 @@ impl Cache {
             Committed::InDoubt => (Position(0), parts.validator.is_some() || !parts.inputs.is_empty()),
             Committed::Moved => (Position(0), false),
         };
-        let entry = Arc::new(Entry::new(parts, as_of));
+        let in_doubt = committed == Committed::InDoubt;
+        let entry = Arc::new(Entry::new(parts, as_of, in_doubt));
         if keep {
-            self.0.entries.insert(key, entry.clone());
+            self.insert(entry.clone());
         }
         Ok(entry)
+    }
+
+    /// Asks the store whether a value that was read from `h` on is good.
+    async fn ask_to_commit(
+        &self,
+        h: Token,
+        parts: &Parts,
+        announce: Option<&Key>,
+    ) -> Result<Committed, LoadError> {
+        let own_key = [Name::from(&parts.key)];
+        let names = if skips(Step::CommitClosure) { &own_key[..] } else { &parts.closure.names[..] };
+        let committed = self.0.store.commit(h, names, announce).await;
+        let committed = committed.map_err(|error| unavailable(&parts.key, &error))?;
+        let now = Committed::Accepted(self.0.store.horizon().applied());
+        Ok(match committed {
+            Committed::Moved if skips(Step::CommitPredicate) => now,
+            Committed::InDoubt if skips(Step::DoubtCounts) => now,
+            committed => committed,
+        })
     }
 
     /// Takes a position that makes one key stale.
@@ -255,6 +305,11 @@ impl Cache {
     }
 }
 
+/// Finds a key that two inputs were made from in different versions.
+fn mixture(closure: &Closure) -> Option<&Key> {
+    if skips(Step::NoMixture) { None } else { closure.mixture() }
+}
+
 fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
     LoadError::Unavailable { key: key.clone(), reason: error.to_string() }
 }
@@ -272,7 +327,11 @@ fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
     let mut names = own.to_vec();
     let mut keys = Vec::new();
     for input in inputs {
-        names.extend(input.closure.names.iter().cloned());
+        if skips(Step::ClosureTransitive) {
+            names.push(Name::from(&input.key));
+        } else {
+            names.extend(input.closure.names.iter().cloned());
+        }
         keys.extend(input.closure.keys.iter().cloned());
         keys.push((input.key.clone(), input.version));
     }

@@ -2,23 +2,26 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use undercurrent_types::{Key, Token};
 
 use super::answer::Why;
 use super::entry::Entry;
 use super::loader::LoadError;
+use crate::ablation::{Step, skips};
 
 /// How much a fill must do, least first. A read may share a fill that does at least what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mode {
     /// An entry that turns out to be valid will do.
     Fresh,
-    /// The source must be asked.
+    /// What nobody vouches for must be asked for.
     Ask,
+    /// The source must be asked, whoever vouches.
+    Verify,
     /// The value must be loaded.
     Load,
 }
@@ -41,51 +44,79 @@ pub(super) type Outcome = Result<(Arc<Entry>, Why), LoadError>;
 #[derive(Debug)]
 pub(super) struct Flight {
     state: Mutex<FlightState>,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: OnceLock<Outcome>,
+    /// Wakes in the order in which readers came.
+    landed: Notify,
 }
 
 #[derive(Debug)]
 struct FlightState {
     mode: Mode,
-    /// When it began: its place among all loads and its position h.
-    begun: Option<(u64, Token)>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// It will begin: after whoever joins now.
+    Waiting,
+    /// It is asking where the order stands: nobody can tell yet whether that is before or after a read.
+    Closed,
+    /// It began with this place among all loads, at this position.
+    Begun(u64, Token),
 }
 
 impl Flight {
     fn new(mode: Mode) -> Self {
-        Self { state: Mutex::new(FlightState { mode, begun: None }), outcome: watch::channel(None).0 }
+        let state = Mutex::new(FlightState { mode, phase: Phase::Waiting });
+        Self { state, outcome: OnceLock::new(), landed: Notify::new() }
     }
 
-    /// Joins the flight if it does what the read needs. What has not begun yet begins after the read: it will do
-    /// whatever is asked of it.
+    /// Joins the flight if it does what the read needs. One that waits begins after the read, and will do whatever is
+    /// asked of it.
     fn serves(&self, need: Need) -> bool {
         let mut state = self.state.lock();
-        match state.begun {
-            None => {
+        match state.phase {
+            Phase::Waiting => {
                 state.mode = state.mode.max(need.mode);
                 true
             }
-            Some((place, h)) => {
-                h.inc == need.barrier.inc
-                    && h.position >= need.barrier.position
-                    && state.mode >= need.mode
-                    && (need.mode == Mode::Fresh || place >= need.begun)
+            Phase::Closed => false,
+            Phase::Begun(place, h) => {
+                let in_order = h.inc == need.barrier.inc && h.position >= need.barrier.position;
+                let asked = need.mode == Mode::Fresh || place >= need.begun || skips(Step::AskAfterBegin);
+                (in_order || skips(Step::JoinAfterBarrier)) && state.mode >= need.mode && asked
             }
         }
     }
 
-    /// Marks the beginning; from here on it does what it was asked until now.
-    pub(super) fn begin(&self, place: u64, h: Token) -> Mode {
+    /// Ends the waiting, before h is asked for: a read that joined later could have a barrier above h. From here on it
+    /// does what it was asked until now.
+    pub(super) fn close(&self) -> Mode {
         let mut state = self.state.lock();
-        state.begun = Some((place, h));
+        state.phase = Phase::Closed;
         state.mode
+    }
+
+    /// Says at which place and position it began.
+    pub(super) fn begin(&self, place: u64, h: Token) {
+        self.state.lock().phase = Phase::Begun(place, h);
+    }
+
+    /// Says whether it began before a read that counted this many loads.
+    pub(super) fn began_before(&self, begun: u64) -> bool {
+        matches!(self.state.lock().phase, Phase::Begun(place, _) if place < begun)
     }
 
     /// Waits for the outcome.
     pub(super) async fn outcome(&self) -> Outcome {
-        let mut outcome = self.outcome.subscribe();
-        let done = outcome.wait_for(Option::is_some).await.expect("the flight owns the sender");
-        done.clone().expect("waited for")
+        let mut landed = std::pin::pin!(self.landed.notified());
+        // Listening first, so that a landing between the look and the wait is heard.
+        landed.as_mut().enable();
+        if let Some(outcome) = self.outcome.get() {
+            return outcome.clone();
+        }
+        landed.await;
+        self.outcome.get().expect("the outcome is set before anybody is woken").clone()
     }
 }
 
@@ -177,7 +208,9 @@ impl Flights {
             }
             next
         };
-        flight.outcome.send_replace(Some(outcome));
+        // A flight lands once: whoever lands it owns it.
+        let _ = flight.outcome.set(outcome);
+        flight.landed.notify_waiters();
         next
     }
 }

@@ -165,6 +165,21 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Says whether the same load may succeed later: what is denied, missing or a cycle is so for a reason that time
+    /// does not mend.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Failed { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Unstable { .. }
+            | Self::Unavailable { .. } => true,
+            Self::Denied { .. } | Self::TooLarge { .. } | Self::Cycle(_) | Self::Missing { .. } => false,
+        }
+    }
+}
+
 /// Keys, each waiting for the next.
 struct Chain<'a>(&'a [Key]);
 

@@ -1,11 +1,14 @@
 //! Filling from outside.
 
-use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
-use undercurrent_types::{Key, Level, Name, Token, Version};
+
+use bytes::Bytes;
+use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
 use super::entry::{Closure, Entry, Moment, Parts};
+use super::loader::LoadError;
 use crate::store::{Batch, Committed, Invalidation, StoreError};
 
 /// Why a value was not taken.
@@ -39,6 +42,9 @@ pub enum PutError {
     /// The store did not take the position.
     #[error(transparent)]
     Publish(#[from] crate::store::PublishError),
+    /// The value could not be committed.
+    #[error(transparent)]
+    Commit(#[from] LoadError),
     /// The store can not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,14 +107,19 @@ impl Cache {
             since: began,
             took: Duration::ZERO,
         };
+        if ticket.is_some() {
+            // As a load that began at the miss: another that filled the key meanwhile is met there.
+            let entry = self.commit(parts).await?;
+            return match entry.as_of() {
+                Position(0) => Err(PutError::Stale { key: key.clone() }),
+                position => Ok((Token { inc: h.inc, position }, version)),
+            };
+        }
         let _inserting = self.inserting(key).lock().await;
         match self.0.store.commit(h, &parts.closure.names, None).await? {
             Committed::Accepted(position) => {
-                self.0.entries.insert(key.clone(), std::sync::Arc::new(Entry::new(parts, position)));
+                self.insert(Arc::new(Entry::new(parts, position, false)));
                 Ok((Token { inc: h.inc, position }, version))
-            }
-            Committed::Moved | Committed::InDoubt if ticket.is_some() => {
-                Err(PutError::Stale { key: key.clone() })
             }
             // Put, and invalidated again at once by somebody else: it stood for that long.
             Committed::Moved | Committed::InDoubt => Ok((h, version)),

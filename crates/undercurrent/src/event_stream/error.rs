@@ -88,6 +88,7 @@ impl ContextError {
             Self::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
             Self::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
             Self::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
+            Self::Put(PutError::Commit(error)) => load_code(error),
             Self::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
             Self::Publish(error) => return error.body(),
         };

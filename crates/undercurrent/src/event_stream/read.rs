@@ -74,6 +74,12 @@ impl Get<'_> {
         self
     }
 
+    /// Takes what is in memory when the value can not be loaded; the answer says so.
+    pub fn stale_on_error(mut self) -> Self {
+        self.options.stale_on_error = true;
+        self
+    }
+
     /// Takes all that a read may ask for at once.
     pub fn with(mut self, options: ReadOptions) -> Self {
         self.options = options;

@@ -81,7 +81,9 @@ pub struct PublishedEvent {
 #[non_exhaustive]
 pub enum PublishError {
     /// The stream has moved on.
-    #[error("stream `{stream}` is at seq {actual}, not at the expected {expected}: read on from there and decide anew (event {index} of the batch)")]
+    #[error(
+        "stream `{stream}` is at seq {actual}, not at the expected {expected}: read on from there and decide anew (event {index} of the batch)"
+    )]
     ExpectedSeq {
         /// The place in the batch, from 0.
         index: usize,
@@ -93,7 +95,9 @@ pub enum PublishError {
         actual: Seq,
     },
     /// The id was used for another event.
-    #[error("stream `{stream}` has another event with source `{event_source}` and id `{id}`: an id names one event for ever (event {index} of the batch)")]
+    #[error(
+        "stream `{stream}` has another event with source `{event_source}` and id `{id}`: an id names one event for ever (event {index} of the batch)"
+    )]
     IdConflict {
         /// The place in the batch, from 0.
         index: usize,

@@ -1,12 +1,10 @@
 //! What this process knows of a namespace's order.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use undercurrent_types::{Incarnation, Name, Position};
 
-/// How many floors there are.
-const SLOTS: usize = 65_536;
+use crate::sync::{AtomicU64, Ordering, SLOTS};
 
 /// The place of a name's floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +14,7 @@ impl Slot {
     /// Returns the slot of a name: the same for the whole life of the process.
     pub fn of(name: &Name) -> Self {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
-        Self((hash & (SLOTS as u64 - 1)) as u16)
+        Self((hash % SLOTS as u64) as u16)
     }
 }
 

@@ -398,3 +398,41 @@ async fn a_key_that_has_a_loader_can_not_be_put() {
     let key: Key = "x:a".parse().unwrap();
     assert!(engine.events.put(&key, Bytes::from_static(b"1"), None).await.is_err());
 }
+
+#[tokio::test]
+async fn a_stale_answer_is_given_only_to_those_who_ask_and_says_so() {
+    let engine = Engine::open();
+    let script = engine.script("x");
+    script.set("x:a", "1");
+    assert_eq!(engine.get("x:a").await, "1");
+    script.recipe("x:a", |_| {
+        let key: Key = "x:a".parse().unwrap();
+        Box::pin(async move { Err(LoadError::Failed { key, reason: "the source is away".into() }) })
+    });
+    engine.invalidate("x:a").await;
+    assert!(engine.events.get_app_context("x:a").await.is_err());
+    let answer = engine.events.get_app_context("x:a").stale_on_error().await.unwrap();
+    assert_eq!((answer.text(), answer.why(), answer.level()), (Some("1"), Why::StaleOnError, Level::Local));
+}
+
+#[tokio::test]
+async fn what_was_read_before_comes_back_as_a_difference() {
+    use undercurrent::cache::ReadOptions;
+    use undercurrent::event_stream::{Checked, IfChanged};
+    let engine = Engine::open();
+    let script = engine.script("x");
+    script.set("x:a", "one\ntwo\nthree\n");
+    let key: Key = "x:a".parse().unwrap();
+    let first = engine.events.get_app_context(&key).await.unwrap().version();
+    let ask = || engine.events.get_if_changed(&key, first, ReadOptions::default());
+    assert!(matches!(ask().await.unwrap(), IfChanged::Unchanged(_)));
+    assert!(matches!(engine.events.check(&key, first).await.unwrap(), Checked::Current(_)));
+    script.set("x:a", "one\n2\nthree\n");
+    engine.invalidate("x:a").await;
+    let IfChanged::Changed { diff: Some(diff), .. } = ask().await.unwrap() else { panic!("it changed") };
+    assert!(diff.contains("-two\n+2\n"), "{diff}");
+    assert!(matches!(engine.events.check(&key, first).await.unwrap(), Checked::MovedOn(_)));
+    script.remove("x:a");
+    engine.invalidate("x:a").await;
+    assert!(matches!(ask().await.unwrap(), IfChanged::Gone(_)));
+}

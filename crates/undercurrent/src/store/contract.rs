@@ -1,0 +1,444 @@
+//! What every store must do: the tests that each implementation runs.
+//!
+//! A test gets an empty store, and for what concerns a restart a way to close it and open it again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast::error::RecvError;
+use undercurrent_types::{
+    Cursor, Data, Durability, Event, Incarnation, Key, Name, Position, Seq, StreamName, Token,
+};
+
+use super::{
+    Batch, Committed, Invalidation, Mark, NewEvent, PublishError, Published, ReadStreamError, Record, Store,
+};
+
+/// An empty store of some kind.
+pub(crate) trait Subject: Send + Sync {
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// Closes the store and opens it again.
+    fn restart(&mut self) -> BoxFuture<'_, ()>;
+}
+
+pub(crate) fn stream(name: &str) -> StreamName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    text.parse().unwrap()
+}
+
+pub(crate) fn event(id: &str) -> Event {
+    let data = Data::from_json(format!(r#"{{"text":"{id}"}}"#).as_bytes()).unwrap();
+    Event::new("message".parse().unwrap(), "agent/test".parse().unwrap()).with_id(id).with_data(data)
+}
+
+pub(crate) fn new(to: &str, id: &str) -> NewEvent {
+    NewEvent {
+        stream: stream(to),
+        event: event(id),
+        durability: Durability::Durable,
+        expected_seq: None,
+        latest: None,
+    }
+}
+
+pub(crate) fn batch(events: Vec<NewEvent>) -> Batch {
+    Batch { events, ..Batch::default() }
+}
+
+pub(crate) fn bare(names: &[&str]) -> Batch {
+    let names = names.iter().map(|text| Invalidation::of(name(text))).collect();
+    Batch { names, cause: "a test".to_owned(), ..Batch::default() }
+}
+
+pub(crate) async fn publish(store: &dyn Store, to: &str, id: &str) -> Published {
+    store.publish(batch(vec![new(to, id)])).await.unwrap()
+}
+
+/// Reads a stream to its tail, page by page.
+pub(crate) async fn read_all(store: &dyn Store, from: &str, limit: usize) -> Vec<Record> {
+    let (mut records, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.read_stream(&stream(from), after, limit).await.unwrap();
+        records.extend(page.records);
+        after = Some(page.next);
+        if page.at_tail {
+            return records;
+        }
+    }
+}
+
+pub(crate) fn ids(records: &[Record]) -> Vec<&str> {
+    records.iter().map(Record::id_text).collect()
+}
+
+async fn mark(store: &dyn Store, text: &str, mark: Mark) -> Token {
+    let names = vec![Invalidation { name: name(text), mark }];
+    store.publish(Batch { names, ..Batch::default() }).await.unwrap().token
+}
+
+pub(crate) async fn events_come_back_in_order_as_they_were_sent(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let mut subjected = new("a", "2");
+    subjected.event = subjected.event.with_subject("state:x");
+    let first = publish(&*store, "a", "1").await;
+    let second = store.publish(batch(vec![subjected, new("b", "3"), new("a", "4")])).await.unwrap();
+    assert!(second.token.position > first.token.position);
+    let seqs: Vec<_> = second.events.iter().map(|e| e.cursor.seq.0).collect();
+    assert_eq!(seqs, [2, 1, 3]);
+    let records = read_all(&*store, "a", 10).await;
+    assert_eq!(ids(&records), ["1", "2", "4"]);
+    for (record, published) in records[1..].iter().zip([&second.events[0], &second.events[2]]) {
+        assert_eq!((record.cursor, record.token), (published.cursor, second.token));
+        let read = record.event().unwrap();
+        assert_eq!((read.sequence(), read.position()), (Some(published.cursor), Some(second.token)));
+        assert_eq!((record.type_text(), record.source_text()), ("message", "agent/test"));
+    }
+    assert_eq!((records[1].subject_text(), records[2].subject_text()), (Some("state:x"), None));
+    assert_eq!(records[2].event().unwrap().without_place(), event("4"));
+    assert_eq!(ids(&read_all(&*store, "b", 10).await), ["3"]);
+}
+
+pub(crate) async fn pages_go_on_where_the_last_one_ended(subject: &mut dyn Subject) {
+    let store = subject.store();
+    for n in 0..10 {
+        publish(&*store, "a", &n.to_string()).await;
+    }
+    let page = store.read_stream(&stream("a"), None, 4).await.unwrap();
+    assert_eq!((page.records.len(), page.next.seq, page.at_tail), (4, Seq(4), false));
+    let page = store.read_stream(&stream("a"), Some(page.next), 6).await.unwrap();
+    assert_eq!((page.records[0].cursor.seq, page.next.seq, page.at_tail), (Seq(5), Seq(10), true));
+    let page = store.read_stream(&stream("a"), Some(page.next), 6).await.unwrap();
+    assert_eq!((page.records.len(), page.next.seq, page.at_tail), (0, Seq(10), true));
+    let nobody = store.read_stream(&stream("nobody"), None, 6).await.unwrap();
+    assert_eq!((nobody.records.len(), nobody.at_tail), (0, true));
+    let page = store.read_stream(&stream("nobody"), Some(nobody.next), 6).await.unwrap();
+    assert!(page.at_tail);
+}
+
+pub(crate) async fn a_cursor_that_can_not_be_continued_is_gone(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let cursor = publish(&*store, "a", "1").await.events[0].cursor;
+    let future = Cursor { seq: Seq(2), ..cursor };
+    let epoch = Cursor { epoch: undercurrent_types::Epoch(77), ..cursor };
+    for (given, expected) in [(future, "future"), (epoch, "epoch")] {
+        let error = store.read_stream(&stream("a"), Some(given), 1).await.unwrap_err();
+        let ReadStreamError::Gone { oldest, reason, .. } = error else { panic!("{error}") };
+        assert_eq!((oldest, reason), (Cursor { seq: Seq(0), ..cursor }, expected));
+        assert!(store.read_stream(&stream("nobody"), Some(given), 1).await.is_err());
+    }
+}
+
+pub(crate) async fn a_refused_batch_leaves_nothing(subject: &mut dyn Subject) {
+    let store = subject.store();
+    publish(&*store, "a", "1").await;
+    let before = store.barrier().await.unwrap();
+    let conflict = NewEvent { event: event("1").with_subject("other"), ..new("a", "1") };
+    let expected = NewEvent { expected_seq: Some(Seq(3)), ..new("a", "3") };
+    for refused in [conflict, expected] {
+        let mut batch = batch(vec![new("a", "2"), new("new", "x"), refused]);
+        batch.names = vec![Invalidation::of(name("state:x"))];
+        let error = store.publish(batch).await.unwrap_err();
+        match error {
+            PublishError::ExpectedSeq { index, expected, actual, .. } => {
+                assert_eq!((index, expected, actual), (2, Seq(3), Seq(2)));
+            }
+            PublishError::IdConflict { index, event_source, id, .. } => {
+                assert_eq!((index, &*event_source, &*id), (2, "agent/test", "1"));
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(ids(&read_all(&*store, "a", 9).await), ["1"]);
+    assert_eq!(store.streams().len(), 1);
+    assert_eq!(store.last(&name("state:x")), (None, false));
+    assert_eq!(store.barrier().await.unwrap(), before);
+}
+
+pub(crate) async fn a_repeated_event_answers_its_old_place(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let moving = |events| Batch { names: vec![Invalidation::of(name("state:x"))], ..batch(events) };
+    let first = store.publish(moving(vec![new("a", "1"), new("a", "2")])).await.unwrap();
+    let again = store.publish(moving(vec![new("a", "2"), new("a", "1")])).await.unwrap();
+    assert_eq!(again.token, first.token);
+    let places: Vec<_> = again.events.iter().map(|e| (e.cursor.seq.0, e.duplicate)).collect();
+    assert_eq!(places, [(2, true), (1, true)]);
+    assert_eq!(store.last(&name("state:x")), (Some(first.token.position), false));
+
+    let mixed = store.publish(moving(vec![new("a", "2"), new("a", "3"), new("a", "3")])).await.unwrap();
+    let places: Vec<_> = mixed.events.iter().map(|e| (e.cursor.seq.0, e.duplicate)).collect();
+    assert_eq!(places, [(2, true), (3, false), (3, true)]);
+    assert_eq!(store.last(&name("state:x")), (Some(mixed.token.position), false));
+    assert_eq!(ids(&read_all(&*store, "a", 9).await), ["1", "2", "3"]);
+    // The same id in another stream, or from another source, is another event.
+    assert!(!publish(&*store, "b", "1").await.events[0].duplicate);
+    let mut elsewhere = new("a", "1");
+    elsewhere.event.source = "agent/other".parse().unwrap();
+    let other = store.publish(batch(vec![elsewhere])).await.unwrap();
+    assert!(!other.events[0].duplicate);
+}
+
+pub(crate) async fn ids_and_seqs_survive_a_restart(subject: &mut dyn Subject) {
+    let first = publish(&*subject.store(), "a", "1").await;
+    subject.restart().await;
+    let store = subject.store();
+    let again = publish(&*store, "a", "1").await;
+    assert!(again.events[0].duplicate);
+    assert_eq!(again.events[0].cursor, first.events[0].cursor);
+    let conflict = NewEvent { event: event("1").with_subject("other"), ..new("a", "1") };
+    let error = store.publish(batch(vec![conflict])).await.unwrap_err();
+    assert!(matches!(error, PublishError::IdConflict { .. }), "{error}");
+    let expecting = |seq| batch(vec![NewEvent { expected_seq: Some(Seq(seq)), ..new("a", "2") }]);
+    assert!(store.publish(expecting(0)).await.is_err());
+    assert_eq!(store.publish(expecting(1)).await.unwrap().events[0].cursor.seq, Seq(2));
+}
+
+pub(crate) async fn expected_seq_counts_the_events_before_it_in_the_batch(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let expecting = |id: &str, seq| NewEvent { expected_seq: Some(Seq(seq)), ..new("a", id) };
+    store.publish(batch(vec![expecting("1", 0), expecting("2", 1)])).await.unwrap();
+    // A repeat is answered, whatever it expects.
+    let again = store.publish(batch(vec![expecting("1", 0)])).await.unwrap();
+    assert!(again.events[0].duplicate);
+    let error = store.publish(batch(vec![expecting("3", 2), expecting("4", 2)])).await.unwrap_err();
+    let PublishError::ExpectedSeq { index, actual, .. } = error else { panic!("{error}") };
+    assert_eq!((index, actual), (1, Seq(3)));
+}
+
+pub(crate) async fn an_invalidation_is_in_force_when_it_returns(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let h = store.barrier().await.unwrap();
+    let closure = [name("state:x"), name("tag:t")];
+    assert!(matches!(store.commit(h, &closure, None).await.unwrap(), Committed::Accepted(_)));
+    let token = store.publish(bare(&["tag:t"])).await.unwrap().token;
+    assert!(token.position > h.position);
+    assert!(store.barrier().await.unwrap().position >= token.position);
+    assert_eq!(store.last(&name("tag:t")), (Some(token.position), false));
+    assert_eq!(store.commit(h, &closure, None).await.unwrap(), Committed::Moved);
+    assert_eq!(store.still_valid(&closure, h.position), None);
+    assert_eq!(store.still_valid(&closure[..1], h.position), Some(token.position));
+    let accepted = store.commit(token, &closure, None).await.unwrap();
+    assert_eq!(accepted, Committed::Accepted(token.position));
+    let elsewhere = Token { inc: Incarnation(token.inc.0 ^ 1), ..token };
+    assert_eq!(store.commit(elsewhere, &closure, None).await.unwrap(), Committed::Moved);
+}
+
+pub(crate) async fn a_name_in_doubt_is_never_valid(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let closure = [name("scope:s")];
+    let doubted = mark(&*store, "scope:s", Mark::InDoubt).await;
+    assert_eq!(store.commit(doubted, &closure, None).await.unwrap(), Committed::InDoubt);
+    assert_eq!(store.still_valid(&closure, doubted.position), None);
+    let kept = mark(&*store, "scope:s", Mark::Keep).await;
+    assert_eq!(store.last(&name("scope:s")), (Some(kept.position), true));
+    let vouched = mark(&*store, "scope:s", Mark::Vouched).await;
+    assert_eq!(store.commit(kept, &closure, None).await.unwrap(), Committed::Moved);
+    assert_eq!(store.commit(vouched, &closure, None).await.unwrap(), Committed::Accepted(vouched.position));
+}
+
+pub(crate) async fn a_change_found_is_announced(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let h = store.barrier().await.unwrap();
+    let changed = key("file:/a");
+    let closure = [Name::from(&changed), name("tag:t")];
+    let Committed::Accepted(at) = store.commit(h, &closure, Some(&changed)).await.unwrap() else { panic!() };
+    assert!(at > h.position);
+    assert_eq!(store.last(&closure[0]), (Some(at), false));
+    assert_eq!(store.still_valid(&closure, h.position), None);
+    assert_eq!(store.still_valid(&closure, at), Some(at));
+    // What does not hold announces nothing.
+    assert_eq!(store.commit(h, &closure, Some(&changed)).await.unwrap(), Committed::Moved);
+    assert_eq!(store.last(&closure[0]), (Some(at), false));
+    let past = store.invalidations(&closure[..1], 5).await;
+    assert_eq!((past[0].position, &*past[0].cause), (at, "a change found"));
+}
+
+pub(crate) async fn latest_is_the_last_fact(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let about = key("state:t");
+    let fact =
+        |id: &str, value: Option<Bytes>| NewEvent { latest: Some((about.clone(), value)), ..new("s", id) };
+    assert_eq!(store.latest(&about).await.unwrap(), None);
+    let own = Bytes::from_static(b"\"not in the event\"");
+    store.publish(batch(vec![fact("1", Some(own.clone()))])).await.unwrap();
+    assert_eq!(store.latest(&about).await.unwrap(), Some(own));
+    let data = Bytes::from_static(br#"{"text":"2"}"#);
+    let large = Bytes::from(format!("\"{}\"", "x".repeat(100_000)));
+    let other = NewEvent { latest: Some((key("state:u"), Some(large.clone()))), ..new("s", "3") };
+    store.publish(batch(vec![fact("2", Some(data.clone())), other])).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(subject.store().latest(&about).await.unwrap(), Some(data.clone()));
+        assert_eq!(subject.store().latest(&key("state:u")).await.unwrap(), Some(large.clone()));
+        subject.restart().await;
+    }
+    subject.store().publish(batch(vec![fact("4", None)])).await.unwrap();
+    assert_eq!(subject.store().latest(&about).await.unwrap(), None);
+}
+
+pub(crate) async fn invalidations_say_what_caused_them(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let about = |id: &str, subject: &str| {
+        let mut new = new("a", id);
+        new.event = new.event.with_subject(subject);
+        new
+    };
+    let caused = Batch {
+        names: vec![Invalidation::of(name("state:x")), Invalidation::of(name("state:y"))],
+        ..batch(vec![about("1", "state:x"), about("2", "state:y")])
+    };
+    let first = store.publish(caused).await.unwrap().token.position;
+    let second = store.publish(bare(&["state:x"])).await.unwrap().token.position;
+    for _ in 0..2 {
+        let store = subject.store();
+        let past = store.invalidations(&[name("state:y"), name("state:x"), name("tag:other")], 9).await;
+        let seen: Vec<_> = past
+            .iter()
+            .inspect(|p| assert_eq!(p.stream, p.event.as_ref().map(|_| stream("a"))))
+            .map(|p| (p.position, p.name.as_str(), p.event.as_ref().map(Record::id_text), &*p.cause))
+            .collect();
+        let expected = [
+            (second, "state:x", None, "a test"),
+            (first, "state:y", Some("2"), ""),
+            (first, "state:x", Some("1"), ""),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(store.invalidations(&[name("state:x")], 1).await.len(), 1);
+        subject.restart().await;
+    }
+}
+
+pub(crate) async fn history_and_live_join_without_a_gap(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for n in 0..200 {
+                publish(&*store, "a", &n.to_string()).await;
+            }
+        }
+    });
+    let mut live_rx = store.follow(&stream("a"));
+    let mut seen: Vec<u64> =
+        read_all(&*store, "a", 7).await.iter().map(|record| record.cursor.seq.0).collect();
+    while seen.len() < 200 {
+        let record = live_rx.recv().await.unwrap();
+        if record.cursor.seq.0 > seen.last().copied().unwrap_or(0) {
+            seen.push(record.cursor.seq.0);
+        }
+    }
+    assert_eq!(seen, (1..=200).collect::<Vec<_>>());
+    writer.await.unwrap();
+}
+
+pub(crate) async fn a_follower_that_lags_finds_all_in_the_log(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let mut live_rx = store.follow(&stream("a"));
+    for n in 0..30 {
+        let events = (0..100).map(|m| new("a", &format!("{n}.{m}"))).collect();
+        store.publish(batch(events)).await.unwrap();
+    }
+    assert!(matches!(live_rx.recv().await, Err(RecvError::Lagged(_))));
+    let live = live_rx.recv().await.unwrap().cursor.seq.0;
+    let logged = read_all(&*store, "a", 1000).await;
+    assert!(live > 1);
+    assert_eq!(logged.iter().map(|r| r.cursor.seq.0).collect::<Vec<_>>(), (1..=3000).collect::<Vec<_>>());
+}
+
+pub(crate) async fn an_observer_sees_the_events_of_all_streams(subject: &mut dyn Subject) {
+    let store = subject.store();
+    assert_eq!(store.tail(&stream("a")).seq, Seq(0));
+    let mut all_rx = store.observe();
+    let published = publish(&*store, "a", "1").await;
+    assert_eq!(store.tail(&stream("a")), published.events[0].cursor);
+    publish(&*store, "b", "2").await;
+    assert_eq!(all_rx.recv().await.unwrap().id_text(), "1");
+    assert_eq!(all_rx.recv().await.unwrap().id_text(), "2");
+}
+
+pub(crate) async fn live_rings_end_with_the_store(subject: &mut dyn Subject) {
+    let store = subject.store();
+    publish(&*store, "a", "1").await;
+    let mut live_rxs = [store.follow(&stream("a")), store.follow(&stream("nobody")), store.observe()];
+    publish(&*store, "a", "2").await;
+    store.close().await;
+    assert_eq!(live_rxs[0].recv().await.unwrap().id_text(), "2");
+    assert_eq!(live_rxs[2].recv().await.unwrap().id_text(), "2");
+    for live_rx in &mut live_rxs {
+        assert!(matches!(live_rx.recv().await, Err(RecvError::Closed)));
+    }
+    assert!(matches!(store.follow(&stream("a")).recv().await, Err(RecvError::Closed)));
+    assert!(matches!(store.observe().recv().await, Err(RecvError::Closed)));
+}
+
+pub(crate) async fn what_was_published_is_there_after_a_restart(subject: &mut dyn Subject) {
+    let published = publish(&*subject.store(), "a", "1").await;
+    let moved = subject.store().publish(bare(&["state:x"])).await.unwrap().token;
+    let before = read_all(&*subject.store(), "a", 9).await;
+    subject.restart().await;
+    let store = subject.store();
+    let after = read_all(&*store, "a", 9).await;
+    assert_eq!((after.len(), &after[0].json, after[0].cursor), (1, &before[0].json, before[0].cursor));
+    assert_eq!(store.streams()[0].tail, published.events[0].cursor);
+    let barrier = store.barrier().await.unwrap();
+    assert!(barrier.inc == moved.inc && barrier.position >= moved.position);
+    let next = publish(&*store, "a", "2").await;
+    assert!(next.token.position > moved.position);
+    assert_eq!(next.events[0].cursor.seq, Seq(2));
+}
+
+pub(crate) async fn what_is_published_before_the_close_is_settled(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let token = publish(&*store, "a", "1").await.token;
+    store.settled(token.position).await;
+    store.settled(Position(0)).await;
+    store.close().await;
+    store.close().await;
+    let error = store.publish(bare(&["state:x"])).await.unwrap_err();
+    assert!(matches!(error, PublishError::Closed), "{error}");
+    let error = store.publish(batch(vec![new("a", "2")])).await.unwrap_err();
+    assert!(matches!(error, PublishError::Closed), "{error}");
+    assert_eq!(ids(&read_all(&*store, "a", 9).await), ["1"]);
+}
+
+/// Runs the whole contract, each test against a store of its own.
+macro_rules! contract {
+    ($subject:expr) => {
+        contract!($subject;
+            events_come_back_in_order_as_they_were_sent
+            pages_go_on_where_the_last_one_ended
+            a_cursor_that_can_not_be_continued_is_gone
+            a_refused_batch_leaves_nothing
+            a_repeated_event_answers_its_old_place
+            ids_and_seqs_survive_a_restart
+            expected_seq_counts_the_events_before_it_in_the_batch
+            an_invalidation_is_in_force_when_it_returns
+            a_name_in_doubt_is_never_valid
+            a_change_found_is_announced
+            latest_is_the_last_fact
+            invalidations_say_what_caused_them
+            history_and_live_join_without_a_gap
+            a_follower_that_lags_finds_all_in_the_log
+            an_observer_sees_the_events_of_all_streams
+            live_rings_end_with_the_store
+            what_was_published_is_there_after_a_restart
+            what_is_published_before_the_close_is_settled
+        );
+    };
+    ($subject:expr; $($test:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                $crate::store::contract::$test(&mut $subject).await;
+            }
+        )*
+    };
+}
+pub(crate) use contract;

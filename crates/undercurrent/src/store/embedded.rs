@@ -1,0 +1,450 @@
+//! A store without a server: one segmented log in a directory, for one process.
+//!
+//! Owns the log, the positions, `last` and `latest` of one namespace. Promises that an acknowledged event is as safe
+//! as its stream says, that what a crash may undo was never shown, and that no position is given twice. Entries are
+//! not kept here: they live in the cache, in memory alone.
+//!
+//! A publishing caller takes the [`order`](shared::Order) itself, puts the names in force and hands the record to the
+//! [flusher](flusher::Flusher), one thread that writes and syncs for all. Readers take the newest events from memory
+//! and older ones from the files.
+
+mod codec;
+mod commit;
+mod error;
+mod file;
+mod flusher;
+mod frame;
+mod history;
+mod ids;
+mod last;
+mod latest;
+mod log;
+mod publish;
+mod queue;
+mod reader;
+mod recover;
+mod replay;
+mod segment;
+mod shared;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, broadcast, watch};
+use undercurrent_types::{Cursor, Epoch, Key, Name, Position, Seq, StreamName, Token};
+
+use self::commit::CommitView;
+use self::file::{Disk, Lock, RealDisk};
+use self::flusher::Flusher;
+use self::frame::Kind;
+use self::history::Source;
+use self::last::{Last, Standing};
+use self::latest::State;
+use self::log::{Log, now_ms};
+use self::publish::{BLOCK, Draft};
+use self::queue::{Failure, Queue};
+use self::recover::{Sizes, recover};
+use self::shared::{Order, ROOM, Shared};
+use self::streams::{Place, Stream, Streams};
+use super::{
+    Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
+    Store, StoreError, StoreState, StreamState,
+};
+
+pub use self::error::OpenStoreError;
+
+/// About how many bytes a page of a stream has at most.
+const PAGE: usize = 1 << 20;
+
+/// How a store lays out its files.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// The size of the files that the log is cut into; the first one is smaller. A larger commit gets a larger file.
+    pub segment_bytes: u64,
+    /// The size of the first file.
+    pub first_segment_bytes: u64,
+    /// How many names have their last invalidation remembered.
+    pub names: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, first_segment_bytes: 8 << 20, names: last::NAMES }
+    }
+}
+
+/// The store in a directory.
+///
+/// [`Store::close`] ends it cleanly; dropping it does too, and waits for the disk.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    closed_rx: watch::Receiver<bool>,
+    /// Joined once, by whoever drops the store.
+    flusher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a directory, or makes one there.
+    ///
+    /// Reads the log to its end, cuts what a crash tore there, and takes positions that none before it took.
+    ///
+    /// # Errors
+    ///
+    /// Fails when another process has the directory open, the log is damaged or of a newer version, or the file
+    /// system refuses.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenStoreError> {
+        Self::open_on(Arc::new(RealDisk), dir, options)
+    }
+
+    fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Self, OpenStoreError> {
+        let log_dir = dir.join("log");
+        disk.create_dir(&log_dir).map_err(OpenStoreError::io(&log_dir, "created"))?;
+        let lock = take_lock(&*disk, dir)?;
+        let size = |bytes: u64| bytes.max(1024).next_multiple_of(8);
+        let sizes = Sizes { first: size(options.first_segment_bytes), others: size(options.segment_bytes) };
+        let recovered = recover(&*disk, &log_dir, sizes)?;
+
+        let mut replay = recovered.replay;
+        let start = recovered.end.start;
+        let (position, epoch) = match replay.closed_at {
+            Some(position) => (position, replay.volatile_epoch),
+            None => (replay.reserved, Epoch(start)),
+        };
+        let reserved = Position(position.0 + BLOCK);
+        let segments = recovered.segments;
+        let mut log = Log::at_end(disk, log_dir.clone(), segments.clone(), sizes.others, recovered.end);
+        let begun = log.place(Kind::Start, position, now_ms(), &reserved.0.to_le_bytes());
+        begun
+            .and_then(|_| log.write())
+            .and_then(|()| log.sync())
+            .map_err(OpenStoreError::io(&log_dir, "written"))?;
+
+        let streams = Streams::default();
+        for known in replay.streams(epoch) {
+            streams.add(known);
+        }
+        let order = Order { position, asked: reserved, ids: replay.ids, closed: false };
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            incarnation: recovered.incarnation,
+            epoch,
+            id_hasher: replay.id_hasher,
+            horizon: Horizon::starting_at(recovered.incarnation, position),
+            room: Arc::new(Semaphore::new(ROOM)),
+            order: Mutex::new(order),
+            streams,
+            last: RwLock::new(Last::starting_at(position, options.names)),
+            latest: replay.latest,
+            history: Mutex::new(replay.history),
+            queue: Queue::default(),
+            log_bytes: AtomicU64::new(log.end() - segments.oldest()),
+            segments,
+            failure: OnceLock::new(),
+            reserved: AtomicU64::new(reserved.0),
+            last_unsettled: AtomicU64::new(0),
+            settled_tx: watch::Sender::new(0),
+        });
+        let (closed_tx, closed_rx) = watch::channel(false);
+        let flusher = Flusher::new(shared.clone(), log);
+        let thread = std::thread::Builder::new().name("log-flusher".to_owned());
+        let flusher = thread
+            .spawn(move || flusher.run(lock, &closed_tx))
+            .map_err(OpenStoreError::io(&log_dir, "given a thread that writes it"))?;
+        Ok(Self { shared, closed_rx, flusher: Mutex::new(Some(flusher)) })
+    }
+
+    fn end(&self) {
+        self.shared.order.lock().closed = true;
+        self.shared.queue.close();
+    }
+
+    async fn publish_batch(&self, batch: Batch) -> Result<Published, PublishError> {
+        let shared = &self.shared;
+        let draft = Draft::new(shared, batch)?;
+        let room = if draft.has_events() {
+            // The semaphore is never closed.
+            shared.room.clone().acquire_many_owned(draft.room()).await.ok()
+        } else {
+            shared.room_now(&draft)
+        };
+        let placed = shared.place(&draft, room)?;
+        drop(draft);
+        let Some(done_rx) = placed.done_rx else { return Ok(placed.published) };
+        match done_rx.await {
+            Ok(Ok(())) => Ok(placed.published),
+            Ok(Err(failure)) => Err(failure.doubt()),
+            Err(_) => Err(PublishError::Unknown { reason: "the writer of the log broke off".to_owned() }),
+        }
+    }
+
+    fn commit_now(
+        &self,
+        h: Token,
+        closure: &[Name],
+        announce: Option<&Key>,
+    ) -> Result<Committed, StoreError> {
+        let shared = &self.shared;
+        if h.inc != shared.incarnation {
+            return Ok(Committed::Moved);
+        }
+        let mut committed = Committed::Moved;
+        let mut holds = || {
+            // Before the look at `last`: what is set later has a higher position.
+            let applied = shared.horizon.applied();
+            committed = match shared.last.read().standing(closure, h.position) {
+                Standing::Valid => Committed::Accepted(applied),
+                Standing::Moved => Committed::Moved,
+                Standing::InDoubt => Committed::InDoubt,
+            };
+            matches!(committed, Committed::Accepted(_))
+        };
+        match announce {
+            None => {
+                holds();
+            }
+            Some(key) => {
+                if let Some(position) = shared.announce(key, holds).map_err(store_error)? {
+                    committed = Committed::Accepted(position);
+                }
+            }
+        }
+        Ok(committed)
+    }
+
+    async fn read_page(
+        &self,
+        name: &StreamName,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, ReadStreamError> {
+        let Some(stream) = self.shared.streams.get(name) else {
+            return empty_page(name, self.shared.epoch, after);
+        };
+        let from = begin_of(&stream, after)?;
+        let visible = stream.visible();
+        let records = match stream.after(from, limit, PAGE) {
+            Place::Memory(records) => records,
+            Place::Log { to } if from >= to || limit == 0 => Vec::new(),
+            Place::Log { to } => {
+                let shared = self.shared.clone();
+                let stream = stream.clone();
+                let read = move || reader::read_events(&shared, &stream, from, to, limit, PAGE);
+                blocking(read).await??
+            }
+        };
+        let next = records.last().map_or(from, |record| record.cursor.seq);
+        let at_tail = next >= visible;
+        Ok(Page { records, next: Cursor { epoch: stream.epoch, seq: next }, at_tail })
+    }
+
+    async fn latest_of(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        match self.shared.latest.get(key) {
+            None | Some(State::Deleted) => Ok(None),
+            Some(State::Value(value)) => Ok(Some(value)),
+            Some(State::InLog { offset, event }) => {
+                let segments = self.shared.segments.clone();
+                blocking(move || {
+                    let payload = reader::read_commit(&segments, offset)?;
+                    let view = CommitView::parse(&payload).ok();
+                    let event = view.and_then(|view| view.events().nth(event)?.ok());
+                    let value = event.and_then(|event| event.latest?.1);
+                    Ok(value.map(|range| payload.slice(range)))
+                })
+                .await?
+            }
+        }
+    }
+
+    async fn past(&self, names: &[Name], limit: usize) -> Vec<InvalidationRecord> {
+        let found = self.shared.history.lock().find(names, limit);
+        let shared = self.shared.clone();
+        let read = move || found.into_iter().map(|past| past_of(&shared, past)).collect();
+        blocking(read).await.unwrap_or_default()
+    }
+}
+
+fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Lock, OpenStoreError> {
+    let path = dir.join("LOCK");
+    let lock = disk.lock(&path).map_err(OpenStoreError::io(&path, "locked"))?;
+    lock.ok_or_else(|| OpenStoreError::InUse { dir: dir.to_owned() })
+}
+
+/// Runs what may wait for the disk on a thread that may wait.
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(read).await.map_err(|e| StoreError::Io(e.to_string()))
+}
+
+fn store_error(error: PublishError) -> StoreError {
+    match error {
+        PublishError::Closed => StoreError::Closed,
+        other => StoreError::Io(other.to_string()),
+    }
+}
+
+/// A stream that nobody has published to: empty, and only its beginning can be continued.
+fn empty_page(name: &StreamName, epoch: Epoch, after: Option<Cursor>) -> Result<Page, ReadStreamError> {
+    let begin = Cursor { epoch, seq: Seq(0) };
+    match after {
+        Some(given) if given != begin => {
+            let reason = if given.epoch == epoch { "future" } else { "epoch" };
+            Err(ReadStreamError::Gone { stream: name.clone(), given, oldest: begin, reason })
+        }
+        _ => Ok(Page { records: Vec::new(), next: begin, at_tail: true }),
+    }
+}
+
+/// Returns the seq after which to read, if the cursor can be continued.
+fn begin_of(stream: &Stream, after: Option<Cursor>) -> Result<Seq, ReadStreamError> {
+    let before_oldest = Seq(stream.oldest().0 - 1);
+    let Some(given) = after else { return Ok(before_oldest) };
+    let reason = match given {
+        _ if given.epoch != stream.epoch => "epoch",
+        _ if given.seq > stream.visible() => "future",
+        _ if given.seq < before_oldest => "retention",
+        _ => return Ok(given.seq),
+    };
+    let oldest = Cursor { epoch: stream.epoch, seq: before_oldest };
+    Err(ReadStreamError::Gone { stream: stream.name.clone(), given, oldest, reason })
+}
+
+/// Reads the commit of an invalidation and finds what caused it.
+fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) -> InvalidationRecord {
+    let payload = match source {
+        Source::Memory(payload) => Ok(payload),
+        Source::Log(offset) => reader::read_commit(&shared.segments, offset),
+    };
+    let payload = match payload {
+        Ok(payload) => payload,
+        Err(e) => {
+            let cause = e.to_string();
+            return InvalidationRecord { name, position, event: None, stream: None, cause };
+        }
+    };
+    let view = CommitView::parse(&payload).ok();
+    let event = view.and_then(|view| {
+        let by = view.names().find(|moved| moved.text == name.as_str())?.event?;
+        view.events().nth(by)?.ok()
+    });
+    InvalidationRecord {
+        name,
+        position,
+        stream: event.as_ref().and_then(|event| event.stream.parse().ok()),
+        event: event.map(|event| event.record(&payload, event.cursor, shared.token(position))),
+        cause: view.map(|view| view.cause.to_owned()).unwrap_or_default(),
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn horizon(&self) -> &Horizon {
+        &self.shared.horizon
+    }
+
+    fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>> {
+        Box::pin(self.publish_batch(batch))
+    }
+
+    fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {
+        Box::pin(async { Ok(self.shared.token(self.shared.horizon.applied())) })
+    }
+
+    fn barrier_now(&self) -> Option<Position> {
+        Some(self.shared.horizon.applied())
+    }
+
+    fn commit<'a>(
+        &'a self,
+        h: Token,
+        closure: &'a [Name],
+        announce: Option<&'a Key>,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move { self.commit_now(h, closure, announce) })
+    }
+
+    fn still_valid(&self, closure: &[Name], as_of: Position) -> Option<Position> {
+        let applied = self.shared.horizon.applied();
+        let standing = self.shared.last.read().standing(closure, as_of);
+        (standing == Standing::Valid).then_some(applied)
+    }
+
+    fn settled(&self, at: Position) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.settled(at))
+    }
+
+    fn latest<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(self.latest_of(key))
+    }
+
+    fn read_stream<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, ReadStreamError>> {
+        Box::pin(self.read_page(stream, after, limit))
+    }
+
+    fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {
+        self.shared.streams.follow(stream)
+    }
+
+    fn observe(&self) -> broadcast::Receiver<Record> {
+        self.shared.streams.observe()
+    }
+
+    fn tail(&self, stream: &StreamName) -> Cursor {
+        let stream = self.shared.streams.get(stream);
+        stream.map_or(Cursor { epoch: self.shared.epoch, seq: Seq(0) }, |stream| stream.tail())
+    }
+
+    fn streams(&self) -> Vec<StreamState> {
+        self.shared.streams.states()
+    }
+
+    fn invalidations<'a>(
+        &'a self,
+        names: &'a [Name],
+        limit: usize,
+    ) -> BoxFuture<'a, Vec<InvalidationRecord>> {
+        Box::pin(self.past(names, limit))
+    }
+
+    fn last(&self, name: &Name) -> (Option<Position>, bool) {
+        self.shared.last.read().get(name)
+    }
+
+    fn state(&self) -> StoreState {
+        let failed = self.shared.failure.get().map(|Failure { since, reason }| {
+            format!("the log can not be written since {since}: {reason}; restart when that is mended")
+        });
+        let log_bytes = self.shared.log_bytes.load(Ordering::Relaxed);
+        StoreState { failed, place: self.shared.dir.display().to_string(), log_bytes }
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.end();
+        let mut closed_rx = self.closed_rx.clone();
+        Box::pin(async move {
+            // The sender goes only when the thread has ended, which is what is waited for.
+            let _ = closed_rx.wait_for(|closed| *closed).await;
+        })
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(flusher) = self.flusher.lock().take() {
+            let _ = flusher.join();
+        }
+    }
+}

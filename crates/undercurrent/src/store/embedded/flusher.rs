@@ -1,0 +1,228 @@
+//! The thread that writes: everything that waits with one write, and one sync where anything needs it.
+//!
+//! An event of a `page` stream becomes visible when it is written, one of a `durable` stream when it is synced: its
+//! state first, then the event, then its live ring, and then whoever published it is answered.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::watch;
+use undercurrent_types::Position;
+
+use super::file::Lock;
+use super::frame::{FRAME, Kind};
+use super::log::{Log, now_ms};
+use super::queue::{Failure, Item, Needs};
+use super::shared::Shared;
+use super::streams::Stream;
+
+/// How many bytes of written commits stay in memory, so that readers at the tail need no disk.
+const TAIL: usize = 4 << 20;
+
+/// Writes the log. It ends when the queue is closed.
+pub(super) struct Flusher {
+    shared: Arc<Shared>,
+    log: Log,
+    /// Written commits whose events are still in memory, oldest first.
+    tail: VecDeque<Held>,
+    tail_bytes: usize,
+    /// The end of the last record that a reader may have seen an event of.
+    seen: u64,
+}
+
+struct Held {
+    bytes: usize,
+    events: Vec<(Arc<Stream>, usize)>,
+}
+
+/// A record whose item waits to be finished.
+struct Placed {
+    item: Item,
+    offset: u64,
+}
+
+impl Flusher {
+    pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
+        Self { shared, log, tail: VecDeque::new(), tail_bytes: 0, seen: 0 }
+    }
+
+    /// Runs until the queue is closed, then writes that the log was closed and gives the directory free.
+    pub(super) fn run(mut self, lock: Lock, closed_tx: &watch::Sender<bool>) {
+        loop {
+            let (items, closing) = self.shared.queue.take();
+            self.flush(items);
+            if closing {
+                break;
+            }
+        }
+        if self.shared.failure.get().is_none()
+            && let Err(e) = self.write_clean()
+        {
+            self.fail(&e);
+        }
+        self.shared.streams.end();
+        // The segment under way first, then the lock.
+        drop(self);
+        drop(lock);
+        closed_tx.send_replace(true);
+    }
+
+    fn write_clean(&mut self) -> io::Result<()> {
+        let position = self.shared.order.lock().position;
+        self.log.place(Kind::Clean, position, now_ms(), &[])?;
+        self.log.write()?;
+        self.log.sync()
+    }
+
+    fn flush(&mut self, items: Vec<Item>) {
+        if let Some(failure) = self.shared.failure.get() {
+            refuse(items, failure);
+            return;
+        }
+        let mut placed = Vec::with_capacity(items.len());
+        let result = self.write_and_show(items, &mut placed);
+        if let Err((e, items)) = result {
+            let failure = self.fail(&e);
+            refuse(placed.into_iter().map(|placed| placed.item).chain(items).collect(), &failure);
+        }
+    }
+
+    /// Does all of it; on an error, returns the items that were not placed yet.
+    fn write_and_show(
+        &mut self,
+        items: Vec<Item>,
+        placed: &mut Vec<Placed>,
+    ) -> Result<(), (io::Error, Vec<Item>)> {
+        let mut items = items.into_iter();
+        while let Some(item) = items.next() {
+            match self.place(&item) {
+                Ok(offset) => placed.push(Placed { item, offset }),
+                Err(e) => return Err((e, std::iter::once(item).chain(items).collect())),
+            }
+        }
+        let bare = |e| (e, Vec::new());
+        self.log.write().map_err(bare)?;
+        self.shared.log_bytes.store(self.log.end() - self.shared.segments.oldest(), Ordering::Relaxed);
+        self.note_places(placed);
+        self.finish(placed, Needs::Write);
+        if placed.iter().any(|placed| placed.item.needs == Needs::Sync) {
+            self.log.sync().map_err(bare)?;
+        }
+        self.finish(placed, Needs::Sync);
+        self.keep_tail(placed);
+        Ok(())
+    }
+
+    fn place(&mut self, item: &Item) -> io::Result<u64> {
+        match &item.write {
+            Some(write) => self.log.place(write.kind, write.position, write.time_ms, &write.payload),
+            None => Ok(self.log.end()),
+        }
+    }
+
+    /// Says where in the log the commits lie, now that they can be read there.
+    fn note_places(&self, placed: &[Placed]) {
+        let mut history = self.shared.history.lock();
+        for Placed { item, offset } in placed {
+            let Some(write) = &item.write else { continue };
+            if write.has_names {
+                history.written(write.position, *offset);
+            }
+            for event in &item.events {
+                event.stream.written(event.record.cursor.seq, *offset);
+            }
+        }
+    }
+
+    /// Shows the events and answers the callers that needed just this.
+    fn finish(&mut self, placed: &mut [Placed], stage: Needs) {
+        for Placed { item, offset } in placed.iter_mut() {
+            let Some(write) = &item.write else {
+                answer(item, stage);
+                continue;
+            };
+            for (i, event) in item.events.iter().enumerate() {
+                if Needs::from(event.stream.durability) == stage {
+                    event.show(&self.shared, write.position);
+                    self.seen = self.seen.max(*offset + (FRAME + write.payload.len()) as u64);
+                }
+                if stage == Needs::Sync
+                    && let Some((key, _)) = &event.latest
+                {
+                    self.shared.latest.written(key, write.position, (*offset, i));
+                }
+            }
+            if stage == Needs::Sync && write.kind == Kind::Reserve {
+                self.shared.reserved.store(reserved_by(&write.payload), Ordering::Release);
+            }
+        }
+        // Those who wait for the order to settle come before those who published: who has an answer sees the event.
+        if let Some(settled) = settled_after(placed, stage) {
+            self.shared.settled_tx.send_if_modified(|at| {
+                let risen = settled.0 > *at;
+                *at = (*at).max(settled.0);
+                risen
+            });
+        }
+        placed.iter_mut().for_each(|placed| answer(&mut placed.item, stage));
+    }
+
+    /// Keeps the events of the newest commits in memory, up to a bound, and lets those before them go.
+    fn keep_tail(&mut self, placed: &[Placed]) {
+        for Placed { item, .. } in placed.iter().filter(|placed| !placed.item.events.is_empty()) {
+            let bytes = item.write.as_ref().map_or(0, |write| write.payload.len());
+            let mut events: Vec<(Arc<Stream>, usize)> = Vec::new();
+            for event in &item.events {
+                match events.last_mut().filter(|(stream, _)| Arc::ptr_eq(stream, &event.stream)) {
+                    Some((_, count)) => *count += 1,
+                    None => events.push((event.stream.clone(), 1)),
+                }
+            }
+            self.tail_bytes += bytes;
+            self.tail.push_back(Held { bytes, events });
+        }
+        while self.tail_bytes > TAIL
+            && let Some(held) = self.tail.pop_front()
+        {
+            self.tail_bytes -= held.bytes;
+            held.events.iter().for_each(|(stream, count)| stream.forget(*count));
+        }
+    }
+
+    /// Ends the writing for good: the log is not tried again, and what no one has seen is cut off it.
+    fn fail(&mut self, error: &io::Error) -> Failure {
+        let failure = Failure { since: jiff::Timestamp::now().to_string(), reason: error.to_string() };
+        tracing::error!(reason = %failure.reason, "the log can not be written: no more events are accepted");
+        let failure = self.shared.failure.get_or_init(|| failure).clone();
+        self.log.cut(self.seen);
+        self.shared.settled_tx.send_replace(u64::MAX);
+        failure
+    }
+}
+
+/// Returns the last position up to which a stage leaves nothing open.
+fn settled_after(placed: &[Placed], stage: Needs) -> Option<Position> {
+    let settled = placed.iter().take_while(|placed| placed.item.needs <= stage);
+    settled.filter_map(|placed| Some(placed.item.write.as_ref()?.position)).last()
+}
+
+fn reserved_by(payload: &[u8]) -> u64 {
+    payload.try_into().map_or(0, u64::from_le_bytes)
+}
+
+fn answer(item: &mut Item, stage: Needs) {
+    if item.needs <= stage
+        && let Some(waiter) = item.waiter.take()
+    {
+        // Whoever has stopped waiting has stopped waiting.
+        let _ = waiter.send(Ok(()));
+    }
+}
+
+fn refuse(items: Vec<Item>, failure: &Failure) {
+    for waiter in items.into_iter().filter_map(|item| item.waiter) {
+        let _ = waiter.send(Err(failure.clone()));
+    }
+}

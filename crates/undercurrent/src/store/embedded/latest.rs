@@ -1,0 +1,108 @@
+//! The last state that visible events carried about each key.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use undercurrent_types::{Key, Position};
+
+/// Values up to this size stay in memory; of larger ones only the place in the log does.
+const SMALL: usize = 4 << 10;
+
+/// `latest`. A read-write lock, since projections read it and only the appender and the flusher write.
+///
+/// It grows with the number of keys, deleted ones included, by at most about 4 KiB each.
+#[derive(Default)]
+pub(super) struct Latest(RwLock<HashMap<Key, Fact>>);
+
+struct Fact {
+    at: Position,
+    state: State,
+}
+
+/// What is known of the state of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// A fact said that there is none.
+    Deleted,
+    /// Here it is.
+    Value(Bytes),
+    /// It lies in a commit of the log.
+    InLog {
+        /// The offset of the commit.
+        offset: u64,
+        /// The place of the event in it.
+        event: usize,
+    },
+}
+
+impl Latest {
+    /// Takes in a fact, unless a later one is there. A small value is copied, so that it does not keep its commit.
+    pub(super) fn set(&self, key: &Key, at: Position, value: Option<&Bytes>) {
+        let state = match value {
+            None => State::Deleted,
+            Some(value) if value.len() <= SMALL => State::Value(Bytes::copy_from_slice(value)),
+            Some(value) => State::Value(value.clone()),
+        };
+        self.put(key, at, state);
+    }
+
+    /// Takes in a fact that was found in the log.
+    pub(super) fn restore(
+        &self,
+        key: &Key,
+        at: Position,
+        value: Option<&[u8]>,
+        (offset, event): (u64, usize),
+    ) {
+        let state = match value {
+            None => State::Deleted,
+            Some(value) if value.len() <= SMALL => State::Value(Bytes::copy_from_slice(value)),
+            Some(_) => State::InLog { offset, event },
+        };
+        self.put(key, at, state);
+    }
+
+    fn put(&self, key: &Key, at: Position, state: State) {
+        let mut by_key = self.0.write();
+        let fact = by_key.entry(key.clone()).or_insert(Fact { at, state: State::Deleted });
+        if fact.at <= at {
+            *fact = Fact { at, state };
+        }
+    }
+
+    /// Lets a large value go, since it lies in the log now.
+    pub(super) fn written(&self, key: &Key, at: Position, (offset, event): (u64, usize)) {
+        if let Some(fact) = self.0.write().get_mut(key).filter(|fact| fact.at == at)
+            && matches!(&fact.state, State::Value(value) if value.len() > SMALL)
+        {
+            fact.state = State::InLog { offset, event };
+        }
+    }
+
+    /// Returns the state of a key, where an event carried one.
+    pub(super) fn get(&self, key: &Key) -> Option<State> {
+        self.0.read().get(key).map(|fact| fact.state.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_never_goes_back_and_large_values_leave_memory() {
+        let latest = Latest::default();
+        let key = Key::parse("state:t").unwrap();
+        assert_eq!(latest.get(&key), None);
+        let large = Bytes::from(vec![7; SMALL + 1]);
+        latest.set(&key, Position(5), Some(&large));
+        latest.set(&key, Position(4), Some(&Bytes::from_static(b"old")));
+        assert_eq!(latest.get(&key), Some(State::Value(large)));
+        latest.written(&key, Position(4), (1, 1));
+        latest.written(&key, Position(5), (64, 0));
+        assert_eq!(latest.get(&key), Some(State::InLog { offset: 64, event: 0 }));
+        latest.set(&key, Position(6), None);
+        assert_eq!(latest.get(&key), Some(State::Deleted));
+    }
+}

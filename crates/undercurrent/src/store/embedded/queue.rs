@@ -1,0 +1,139 @@
+//! What the appender hands to the flusher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use undercurrent_types::{Durability, Key, Position};
+
+use super::frame::Kind;
+use super::streams::Stream;
+use crate::store::{PublishError, Record};
+
+/// How long a record that nobody waits for may stay unwritten.
+const UNHURRIED: Duration = Duration::from_millis(10);
+/// How many bytes nobody waits for are written at once.
+const ENOUGH: usize = 256 << 10;
+
+/// A step of the appender that the flusher has to finish.
+#[derive(Default)]
+pub(super) struct Item {
+    /// What is written; without it the item only waits for those before it.
+    pub(super) write: Option<Write>,
+    pub(super) events: Vec<Appended>,
+    /// What has to happen before those who wait are answered.
+    pub(super) needs: Needs,
+    pub(super) waiter: Option<oneshot::Sender<Result<(), Failure>>>,
+    /// The room that the item takes in the queue, until it is dropped.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+/// A record on its way to the log.
+pub(super) struct Write {
+    pub(super) kind: Kind,
+    pub(super) position: Position,
+    pub(super) time_ms: u64,
+    pub(super) payload: Bytes,
+    pub(super) has_names: bool,
+}
+
+/// An event that has its place.
+pub(super) struct Appended {
+    pub(super) stream: Arc<Stream>,
+    pub(super) record: Record,
+    pub(super) latest: Option<(Key, Option<Bytes>)>,
+}
+
+/// What those who wait for an item wait for, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    #[default]
+    Nothing,
+    Write,
+    Sync,
+}
+
+impl From<Durability> for Needs {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Memory => Self::Nothing,
+            Durability::Page => Self::Write,
+            Durability::Durable | Durability::Replicated => Self::Sync,
+        }
+    }
+}
+
+/// What ended the writing.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) since: String,
+    pub(super) reason: String,
+}
+
+impl Failure {
+    /// The answer to what comes later: it is not written.
+    pub(super) fn refusal(&self) -> PublishError {
+        PublishError::Failed { since: self.since.clone(), reason: self.reason.clone() }
+    }
+
+    /// The answer to what was under way.
+    pub(super) fn doubt(&self) -> PublishError {
+        PublishError::Unknown { reason: self.reason.clone() }
+    }
+}
+
+/// Items in the order of their positions.
+///
+/// Bounded by the room that items with events take before they come here, and that items without events leave the log
+/// unwritten for. A mutex with a condition: the flusher is a thread and takes everything at once.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: Vec<Item>,
+    bytes: usize,
+    urgent: bool,
+    closing: bool,
+}
+
+impl Queue {
+    pub(super) fn push(&self, item: Item) {
+        let mut waiting = self.waiting.lock();
+        waiting.bytes += item.write.as_ref().map_or(0, |write| write.payload.len());
+        let was_urgent = waiting.urgent;
+        waiting.urgent |= item.needs > Needs::Nothing || waiting.bytes >= ENOUGH;
+        let wake = waiting.items.is_empty() || waiting.urgent != was_urgent;
+        waiting.items.push(item);
+        drop(waiting);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for items and takes them all; says whether no more will come.
+    pub(super) fn take(&self) -> (Vec<Item>, bool) {
+        let mut waiting = self.waiting.lock();
+        while waiting.items.is_empty() && !waiting.closing {
+            self.changed.wait(&mut waiting);
+        }
+        if !waiting.urgent && !waiting.closing {
+            self.changed.wait_while_for(&mut waiting, |w| !w.urgent && !w.closing, UNHURRIED);
+        }
+        waiting.bytes = 0;
+        waiting.urgent = false;
+        (std::mem::take(&mut waiting.items), waiting.closing)
+    }
+
+    /// Has the flusher end once it has taken what is there.
+    pub(super) fn close(&self) {
+        self.waiting.lock().closing = true;
+        self.changed.notify_one();
+    }
+}

@@ -1,0 +1,286 @@
+//! Finding the end of a log: what a crash tore is cut, what is damaged is reported.
+//!
+//! A bad record is the torn end of the log if nothing shows that it was once on disk. It is damage if a record behind
+//! it was written when everything up to a later place was known to be on disk, or if a later segment has records:
+//! nothing is written to a segment before all of the one before it is on disk.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use undercurrent_types::Incarnation;
+
+use super::error::OpenStoreError;
+use super::file::Disk;
+use super::frame::{FRAME, Found, Frame, Kind};
+use super::log::{LogEnd, Next, new_header, now_ms};
+use super::replay::Replay;
+use super::segment::{
+    HEADER, HeaderError, Segment, SegmentHeader, Segments, UNFINISHED, base_of, file_name, write_zeros,
+};
+use super::window::Window;
+
+/// How much of the log is read at once.
+const CHUNK: usize = 1 << 20;
+/// How much is looked at together when the rest of a segment is searched.
+const BLOCK: usize = 4096;
+
+/// A log that has been read to its end.
+pub(super) struct Recovered {
+    pub(super) segments: Arc<Segments>,
+    pub(super) incarnation: Incarnation,
+    pub(super) end: LogEnd,
+    pub(super) replay: Replay,
+}
+
+/// The sizes of new segments.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) first: u64,
+    pub(super) others: u64,
+}
+
+/// Reads a log to its end, cuts what is torn there, and makes all that was read last.
+pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recovered, OpenStoreError> {
+    let bases = segment_bases(disk, dir)?;
+    if bases.is_empty() {
+        return begin(disk, dir, sizes.first);
+    }
+    let all: Vec<_> = bases
+        .iter()
+        .map(|base| open_segment(disk, &dir.join(file_name(*base)), *base).map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    // The one before the last may be the current one, and the one before that has the tail of the history.
+    let history_from = bases[bases.len().saturating_sub(3)];
+    let mut replay = Replay::new(now_ms(), history_from);
+    let (last, stop) = read_all(&all, &mut replay)?;
+    let segment = &all[last];
+    mend(segment, stop.at()).map_err(OpenStoreError::io(&segment.path, "mended"))?;
+    let segments = Arc::new(Segments::default());
+    all[..=last].iter().for_each(|segment| segments.insert(segment.clone()));
+    let next = keep_unused(disk, segment, &all[last + 1..])?;
+    let incarnation = segment.header.incarnation;
+    let start = replay.start + 1;
+    let end = match stop {
+        Stop::Ended { at, .. } => {
+            let next = next.map_or(Next::Unprepared, Next::Ready);
+            LogEnd { segment: segment.clone(), next, at, start }
+        }
+        Stop::Sealed(_) => {
+            let next = next.map_or_else(
+                || Segment::create(disk, dir, new_header(segment.end(), sizes.others, incarnation, now_ms())),
+                Ok,
+            );
+            let next = next.map_err(OpenStoreError::io(dir, "given its next segment"))?;
+            let next = Arc::new(next);
+            segments.insert(next.clone());
+            let at = next.header.base + HEADER;
+            LogEnd { segment: next, next: Next::Unprepared, at, start }
+        }
+    };
+    Ok(Recovered { segments, incarnation, end, replay })
+}
+
+/// Returns the segment that was made ahead, if there is one, and removes what can not be used.
+fn keep_unused(
+    disk: &dyn Disk,
+    last: &Segment,
+    unused: &[Arc<Segment>],
+) -> Result<Option<Segment>, OpenStoreError> {
+    let mut kept = None;
+    for segment in unused {
+        if segment.header.base == last.end() {
+            kept = Some(open_segment(disk, &segment.path, segment.header.base)?);
+        } else {
+            disk.remove(&segment.path).map_err(OpenStoreError::io(&segment.path, "removed"))?;
+        }
+    }
+    Ok(kept)
+}
+
+/// Begins a log in an empty directory.
+fn begin(disk: &dyn Disk, dir: &Path, size: u64) -> Result<Recovered, OpenStoreError> {
+    let incarnation = Incarnation(super::log::random());
+    let header = new_header(0, size, incarnation, now_ms());
+    let segment =
+        Segment::create(disk, dir, header).map_err(OpenStoreError::io(dir, "given its first segment"))?;
+    let segment = Arc::new(segment);
+    let segments = Arc::new(Segments::default());
+    segments.insert(segment.clone());
+    let end = LogEnd { segment, next: Next::Unprepared, at: HEADER, start: 1 };
+    Ok(Recovered { segments, incarnation, end, replay: Replay::new(now_ms(), 0) })
+}
+
+/// Returns the bases of all segments in order, and clears away one that was being made.
+fn segment_bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, OpenStoreError> {
+    let names = disk.list(dir).map_err(OpenStoreError::io(dir, "listed"))?;
+    if names.iter().any(|name| name == UNFINISHED) {
+        let path = dir.join(UNFINISHED);
+        disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
+    }
+    let mut bases: Vec<_> = names.iter().filter_map(|name| base_of(name)).collect();
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
+    let file = disk.open(path).map_err(OpenStoreError::io(path, "opened"))?;
+    let mut bytes = [0; HEADER as usize];
+    file.read_at(&mut bytes, 0).map_err(OpenStoreError::io(path, "read"))?;
+    let damaged =
+        |reason: &str| OpenStoreError::Corrupt { path: path.to_owned(), at: 0, reason: reason.to_owned() };
+    let header = match SegmentHeader::decode(&bytes) {
+        Ok(header) => header,
+        Err(HeaderError::Newer(version)) => {
+            let what = format!("format {version}");
+            return Err(OpenStoreError::Newer { path: path.to_owned(), what });
+        }
+        Err(HeaderError::Damaged(reason)) => return Err(damaged(reason)),
+    };
+    if header.base != base || header.size < HEADER || base.checked_add(header.size).is_none() {
+        return Err(damaged("the header belongs to another file"));
+    }
+    Ok(Segment { header, path: path.to_owned(), file })
+}
+
+/// Reads all records, and returns in which segment and how the log ends.
+fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), OpenStoreError> {
+    for (i, segment) in all.iter().enumerate() {
+        let later = &all[i + 1..];
+        let stop = read_segment(segment, replay)?;
+        match (&stop, later.first()) {
+            (Stop::Ended { at, reason }, _) => {
+                check_torn(segment, later, *at, reason)?;
+                return Ok((i, stop));
+            }
+            (Stop::Sealed(_), None) => return Ok((i, stop)),
+            (Stop::Sealed(at), Some(next)) if next.header.base != segment.end() => {
+                let reason = format!("the segment `{}` that follows is missing", file_name(segment.end()));
+                return Err(corrupt(segment, *at, reason));
+            }
+            (Stop::Sealed(_), Some(next)) if !is_used(next)? => return Ok((i, stop)),
+            (Stop::Sealed(_), Some(_)) => {}
+        }
+    }
+    unreachable!("there is a segment, and the last one returns")
+}
+
+/// Where the records of a segment stop.
+enum Stop {
+    /// Behind its seal.
+    Sealed(u64),
+    /// At something that is no record.
+    Ended { at: u64, reason: &'static str },
+}
+
+impl Stop {
+    fn at(&self) -> u64 {
+        match self {
+            Self::Sealed(at) | Self::Ended { at, .. } => *at,
+        }
+    }
+}
+
+fn read_segment(segment: &Arc<Segment>, replay: &mut Replay) -> Result<Stop, OpenStoreError> {
+    let mut window = Window::over(segment.clone(), CHUNK);
+    let mut at = segment.header.base + HEADER;
+    while at + FRAME as u64 <= segment.end() {
+        let found = window.find(at).map_err(OpenStoreError::io(&segment.path, "read"))?;
+        let (frame, len) = match found {
+            Found::Record(frame, payload) => {
+                replay.apply(&frame, payload).map_err(|reason| corrupt(segment, at, reason))?;
+                (frame, payload.len())
+            }
+            Found::Unknown(kind) => {
+                let what = format!("a format with records of kind {kind}");
+                return Err(OpenStoreError::Newer { path: segment.path.clone(), what });
+            }
+            Found::Nothing => return Ok(Stop::Ended { at, reason: "there are only zeros" }),
+            Found::Bad(reason) => return Ok(Stop::Ended { at, reason }),
+            Found::Short(_) => return Ok(Stop::Ended { at, reason: "the record is cut" }),
+        };
+        at += (FRAME + len) as u64;
+        if frame.kind == Kind::Seal {
+            return Ok(Stop::Sealed(at));
+        }
+    }
+    Ok(Stop::Ended { at, reason: "the segment ends without its seal" })
+}
+
+/// Says whether something was written behind the header of a segment.
+fn is_used(segment: &Segment) -> Result<bool, OpenStoreError> {
+    let mut head = [0; FRAME];
+    segment.file.read_at(&mut head, HEADER).map_err(OpenStoreError::io(&segment.path, "read"))?;
+    Ok(head.iter().any(|&b| b != 0))
+}
+
+/// Refuses to take for a torn end what was once on disk.
+fn check_torn(
+    segment: &Arc<Segment>,
+    later: &[Arc<Segment>],
+    at: u64,
+    reason: &str,
+) -> Result<(), OpenStoreError> {
+    for next in later {
+        if is_used(next)? {
+            let reason = format!("{reason}, and the log goes on in `{}`", next.path.display());
+            return Err(corrupt(segment, at, reason));
+        }
+    }
+    let witness = find_witness(segment, at).map_err(OpenStoreError::io(&segment.path, "read"))?;
+    match witness {
+        Some(frame) => {
+            let place = segment.place(frame.offset);
+            let reason = format!("{reason}, and the record at byte {place} says that it was on disk");
+            Err(corrupt(segment, at, reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Looks for a record behind a place that was written when that place was known to be on disk.
+fn find_witness(segment: &Arc<Segment>, at: u64) -> io::Result<Option<Frame>> {
+    let mut window = Window::over(segment.clone(), CHUNK);
+    let mut block = vec![0; BLOCK];
+    let mut from = at;
+    while from < segment.end() {
+        let len = BLOCK.min((segment.end() - from) as usize);
+        let read = segment.file.read_at(&mut block[..len], segment.place(from))?;
+        if block[..read].iter().any(|&b| b != 0) {
+            for offset in (from..from + len as u64).step_by(8) {
+                if segment.end() - offset < FRAME as u64 {
+                    break;
+                }
+                if let Found::Record(frame, _) = window.find(offset)?
+                    && frame.synced > at
+                {
+                    return Ok(Some(frame));
+                }
+            }
+        }
+        from += len as u64;
+    }
+    Ok(None)
+}
+
+/// Makes the end of the log what a new segment's rest is, zeros, and makes all that was read last: it may have been
+/// written and not synced, and is about to be shown.
+fn mend(segment: &Segment, at: u64) -> io::Result<()> {
+    let (from, end) = (segment.place(at), segment.header.size);
+    let len = segment.file.len()?;
+    let mut block = vec![0; CHUNK];
+    let mut place = from;
+    while place < end {
+        let part = CHUNK.min((end - place) as usize);
+        let read = segment.file.read_at(&mut block[..part], place)?;
+        if block[..read].iter().any(|&b| b != 0) || place + part as u64 > len {
+            write_zeros(&*segment.file, place, place + part as u64)?;
+        }
+        place += part as u64;
+    }
+    segment.file.sync_data()
+}
+
+fn corrupt(segment: &Segment, at: u64, reason: impl Into<String>) -> OpenStoreError {
+    OpenStoreError::Corrupt { path: segment.path.clone(), at: segment.place(at), reason: reason.into() }
+}

@@ -1,0 +1,162 @@
+//! Rebuilding what memory holds from the records of the log, in order.
+
+use std::collections::HashMap;
+
+use undercurrent_types::{Durability, Epoch, Key, Name, Position, Seq};
+
+use super::codec::{Fields, Malformed};
+use super::commit::{CommitView, EventView};
+use super::frame::{Frame, Kind};
+use super::history::{History, Source};
+use super::ids::{Given, IdHasher, Ids, WINDOW};
+use super::latest::Latest;
+use super::streams::{Index, Known};
+
+/// What the records up to some place of the log say.
+pub(super) struct Replay {
+    pub(super) streams: HashMap<String, Known>,
+    pub(super) ids: Ids,
+    pub(super) id_hasher: IdHasher,
+    pub(super) latest: Latest,
+    pub(super) history: History,
+    /// How often the log was opened.
+    pub(super) start: u64,
+    /// The end of the positions reserved.
+    pub(super) reserved: Position,
+    /// The last position given, if the last record says that the log was closed.
+    pub(super) closed_at: Option<Position>,
+    /// The epoch of the streams that an unclean end may have taken events from.
+    pub(super) volatile_epoch: Epoch,
+    now_ms: u64,
+    history_from: u64,
+}
+
+impl Replay {
+    /// Begins before the first record; invalidations are remembered from an offset of the log on.
+    pub(super) fn new(now_ms: u64, history_from: u64) -> Self {
+        Self {
+            streams: HashMap::new(),
+            ids: Ids::default(),
+            id_hasher: IdHasher::default(),
+            latest: Latest::default(),
+            history: History::default(),
+            start: 0,
+            reserved: Position(1),
+            closed_at: Some(Position(1)),
+            volatile_epoch: Epoch(1),
+            now_ms,
+            history_from,
+        }
+    }
+
+    /// Takes in a record; the error says what can not be.
+    pub(super) fn apply(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), String> {
+        if frame.start < self.start {
+            return Err(format!(
+                "the log was opened {} times before and {} times here",
+                self.start, frame.start
+            ));
+        }
+        if frame.kind != Kind::Start && frame.start != self.start {
+            return Err("a start is missing".to_owned());
+        }
+        let closed_at = self.closed_at.take();
+        match frame.kind {
+            Kind::Start => self.begin(frame, closed_at.is_some(), payload)?,
+            Kind::Reserve => self.reserved = reserved(payload)?,
+            Kind::Clean => self.closed_at = Some(Position(frame.position)),
+            Kind::Seal => self.closed_at = closed_at,
+            Kind::Commit => self.commit(frame, payload)?,
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, frame: &Frame, clean: bool, payload: &[u8]) -> Result<(), String> {
+        self.start = frame.start;
+        self.reserved = reserved(payload)?;
+        if !clean {
+            self.volatile_epoch = Epoch(frame.start);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), String> {
+        let view = CommitView::parse(payload).map_err(unreadable)?;
+        for (i, event) in view.events().enumerate() {
+            self.event(frame, payload, i, &event.map_err(unreadable)?)?;
+        }
+        if frame.offset >= self.history_from {
+            let names: Box<[Name]> = view.names().filter_map(|name| name.text.parse().ok()).collect();
+            if !names.is_empty() {
+                self.history.push(Position(frame.position), names, Source::Log(frame.offset));
+            }
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        frame: &Frame,
+        payload: &[u8],
+        i: usize,
+        event: &EventView<'_>,
+    ) -> Result<(), String> {
+        let seq = event.cursor.seq;
+        let stream = match self.streams.get_mut(event.stream) {
+            Some(stream) => stream,
+            None => self.streams.entry(event.stream.to_owned()).or_insert(first_seen(event)?),
+        };
+        if seq != stream.tail.next() {
+            return Err(format!("stream `{}` goes on at seq {seq} after {}", event.stream, stream.tail));
+        }
+        stream.tail = seq;
+        stream.epoch = event.cursor.epoch;
+        stream.index.note(seq, frame.offset);
+        let at = Position(frame.position);
+        if let Some((key, value)) = &event.latest
+            && let Ok(key) = Key::parse(key)
+        {
+            let value = value.clone().map(|range| &payload[range]);
+            self.latest.restore(&key, at, value, (frame.offset, i));
+        }
+        if self.now_ms.saturating_sub(frame.time_ms) <= WINDOW.as_millis() as u64 {
+            self.remember(frame, payload, event);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, frame: &Frame, payload: &[u8], event: &EventView<'_>) {
+        let text = |range: &std::ops::Range<usize>| std::str::from_utf8(&payload[range.clone()]);
+        let (Ok(source), Ok(id)) = (text(&event.source), text(&event.id)) else { return };
+        let key = self.id_hasher.hash(event.stream, source, id);
+        self.ids.insert(key, Given { seq: event.cursor.seq, hash: event.hash }, frame.time_ms);
+    }
+
+    /// Returns the streams as they go on after the start that follows the last record.
+    pub(super) fn streams(&mut self, volatile_epoch: Epoch) -> Vec<Known> {
+        let streams = std::mem::take(&mut self.streams).into_values();
+        let going_on = streams.map(|known| match known.durability {
+            Durability::Memory | Durability::Page => {
+                Known { epoch: known.epoch.max(volatile_epoch), ..known }
+            }
+            Durability::Durable | Durability::Replicated => known,
+        });
+        going_on.collect()
+    }
+}
+
+fn first_seen(event: &EventView<'_>) -> Result<Known, String> {
+    let name = event.stream.parse().map_err(|e| format!("{e}"))?;
+    let oldest = event.cursor.seq;
+    let tail = Seq(oldest.0.checked_sub(1).ok_or("an event has seq 0")?);
+    let (durability, epoch) = (event.durability, event.cursor.epoch);
+    Ok(Known { name, durability, epoch, oldest, tail, index: Index::default() })
+}
+
+fn reserved(payload: &[u8]) -> Result<Position, String> {
+    Fields::of(payload).u64().map(Position).map_err(unreadable)
+}
+
+fn unreadable(_: Malformed) -> String {
+    "the checksum of the record holds, and its content can not be read".to_owned()
+}

@@ -1,0 +1,74 @@
+//! What the appender, the flusher and readers share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, watch};
+use undercurrent_types::{Epoch, Incarnation, Position, Token};
+
+use super::history::History;
+use super::ids::{IdHasher, Ids};
+use super::last::Last;
+use super::latest::Latest;
+use super::queue::{Failure, Queue};
+use super::segment::Segments;
+use super::streams::Streams;
+use crate::store::Horizon;
+
+/// How many bytes may wait to be written. Who publishes more waits for room.
+pub(super) const ROOM: usize = 8 << 20;
+
+/// The state of an open store. Locks are taken in the order of the fields.
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) incarnation: Incarnation,
+    /// The epoch of streams that are made now.
+    pub(super) epoch: Epoch,
+    pub(super) id_hasher: IdHasher,
+    pub(super) horizon: Horizon,
+    /// Room in the queue, in bytes; taken before the order, so that nobody waits while holding it.
+    pub(super) room: Arc<Semaphore>,
+    /// The one order. A mutex that the publishing caller holds itself, without I/O and without waiting.
+    pub(super) order: Mutex<Order>,
+    pub(super) streams: Streams,
+    /// Many readers, who ask where a floor says no; written with the order held.
+    pub(super) last: RwLock<Last>,
+    pub(super) latest: Latest,
+    pub(super) history: Mutex<History>,
+    pub(super) queue: Queue,
+    pub(super) segments: Arc<Segments>,
+    /// Why the log is written no more.
+    pub(super) failure: OnceLock<Failure>,
+    /// The end of the positions that are reserved on disk, so that no later start gives them again.
+    pub(super) reserved: AtomicU64,
+    /// The last position with events that were not visible at once.
+    pub(super) last_unsettled: AtomicU64,
+    /// Everything up to this position is visible or failed.
+    pub(super) settled_tx: watch::Sender<u64>,
+    pub(super) log_bytes: AtomicU64,
+}
+
+/// What one step of the order reads and writes.
+pub(super) struct Order {
+    pub(super) position: Position,
+    /// The end of the positions that are reserved or about to be.
+    pub(super) asked: Position,
+    pub(super) ids: Ids,
+    pub(super) closed: bool,
+}
+
+impl Shared {
+    pub(super) fn token(&self, position: Position) -> Token {
+        Token { inc: self.incarnation, position }
+    }
+
+    /// Waits until everything up to a position is visible or failed.
+    pub(super) async fn settled(&self, at: Position) {
+        let needed = at.0.min(self.last_unsettled.load(Ordering::Acquire));
+        let mut settled_rx = self.settled_tx.subscribe();
+        // The sender lives as long as `self`.
+        let _ = settled_rx.wait_for(|settled| *settled >= needed).await;
+    }
+}

@@ -1,0 +1,255 @@
+//! What is known in memory of each stream: its tail, the newest events, and where older ones lie in the log.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::broadcast;
+use undercurrent_types::{Cursor, Durability, Epoch, Seq, StreamName};
+
+use crate::store::{Record, StreamState};
+
+/// How many events a live ring holds. A receiver that falls further behind reads on from the log.
+const LIVE: usize = 1024;
+/// How much log may lie between an event and the index entry before it.
+const INDEX_EVERY: u64 = 64 << 10;
+
+/// One stream.
+///
+/// About 300 bytes, 16 for each index entry, and the events that the tail still holds.
+pub(super) struct Stream {
+    pub(super) name: StreamName,
+    pub(super) durability: Durability,
+    /// Fixed while the store is open: only an unclean end changes it.
+    pub(super) epoch: Epoch,
+    inner: Mutex<Inner>,
+}
+
+/// A mutex of its own, since readers of one stream do not concern those of another, nor the appender.
+struct Inner {
+    next: Seq,
+    visible: Seq,
+    oldest: Seq,
+    /// The newest events, contiguous: those of commits that are not written yet, and those that the tail holds.
+    recent: VecDeque<Record>,
+    index: Index,
+    live: Option<broadcast::Sender<Record>>,
+}
+
+/// Where to read on in a stream.
+pub(super) enum Place {
+    /// Here they are.
+    Memory(Vec<Record>),
+    /// In the log: the seqs up to this one, which the tail no longer holds.
+    Log { to: Seq },
+}
+
+impl Stream {
+    fn new(known: Known, live: Option<broadcast::Sender<Record>>) -> Self {
+        let Known { name, durability, epoch, oldest, tail, index } = known;
+        let recent = VecDeque::new();
+        let inner = Inner { next: tail.next(), visible: tail, oldest, recent, index, live };
+        Self { name, durability, epoch, inner: Mutex::new(inner) }
+    }
+
+    /// Returns the seq that the next event takes.
+    pub(super) fn next(&self) -> Seq {
+        self.inner.lock().next
+    }
+
+    /// Takes in an event that has been given its place, without showing it.
+    pub(super) fn append(&self, record: Record) {
+        let mut inner = self.inner.lock();
+        inner.next = record.cursor.seq.next();
+        inner.recent.push_back(record);
+    }
+
+    /// Notes in which commit an event lies.
+    pub(super) fn written(&self, seq: Seq, offset: u64) {
+        self.inner.lock().index.note(seq, offset);
+    }
+
+    /// Shows an event, to readers and then to those who follow.
+    pub(super) fn show(&self, record: &Record) {
+        let mut inner = self.inner.lock();
+        inner.visible = record.cursor.seq;
+        if inner.live.as_ref().is_some_and(|live| live.send(record.clone()).is_err()) {
+            inner.live = None;
+        }
+    }
+
+    /// Lets the oldest of the newest events go: the log has them.
+    pub(super) fn forget(&self, count: usize) {
+        let mut inner = self.inner.lock();
+        inner.recent.drain(..count);
+        if inner.recent.is_empty() {
+            inner.recent = VecDeque::new();
+        }
+    }
+
+    pub(super) fn visible(&self) -> Seq {
+        self.inner.lock().visible
+    }
+
+    pub(super) fn oldest(&self) -> Seq {
+        self.inner.lock().oldest
+    }
+
+    /// Says where the visible events after a seq are.
+    pub(super) fn after(&self, seq: Seq, limit: usize, bytes: usize) -> Place {
+        let inner = self.inner.lock();
+        let Some(first) = inner.recent.front().map(|record| record.cursor.seq) else {
+            return Place::Log { to: inner.visible };
+        };
+        let Some(skip) = seq.next().0.checked_sub(first.0) else {
+            return Place::Log { to: Seq(first.0 - 1).min(inner.visible) };
+        };
+        let visible = inner.visible;
+        let mut left = bytes;
+        let records = inner.recent.iter().skip(skip as usize).take(limit);
+        let records = records.take_while(|record| {
+            let taken = left > 0 && record.cursor.seq <= visible;
+            left = left.saturating_sub(record.json.len());
+            taken
+        });
+        Place::Memory(records.cloned().collect())
+    }
+
+    /// Returns the place of the last indexed commit that does not begin behind a seq.
+    pub(super) fn indexed(&self, seq: Seq) -> Option<u64> {
+        self.inner.lock().index.find(seq)
+    }
+
+    /// Returns the last visible event.
+    pub(super) fn tail(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.visible() }
+    }
+
+    /// Ends the live ring.
+    fn end(&self) {
+        self.inner.lock().live = None;
+    }
+
+    fn follow(&self) -> broadcast::Receiver<Record> {
+        let mut inner = self.inner.lock();
+        inner.live.get_or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+    }
+
+    fn state(&self) -> StreamState {
+        let inner = self.inner.lock();
+        StreamState {
+            stream: self.name.clone(),
+            tail: Cursor { epoch: self.epoch, seq: inner.visible },
+            oldest: inner.oldest,
+            durability: self.durability,
+        }
+    }
+}
+
+/// Places of commits, by the first seq that they have of a stream; sparse.
+#[derive(Default)]
+pub(super) struct Index(Vec<(Seq, u64)>);
+
+impl Index {
+    /// Takes in the commit of an event, if the entry before it is far enough away.
+    pub(super) fn note(&mut self, seq: Seq, offset: u64) {
+        if self.0.last().is_none_or(|(_, last)| offset - last >= INDEX_EVERY) {
+            self.0.push((seq, offset));
+        }
+    }
+
+    fn find(&self, seq: Seq) -> Option<u64> {
+        let behind = self.0.partition_point(|(first, _)| *first <= seq);
+        Some(self.0[behind.checked_sub(1)?].1)
+    }
+}
+
+/// What is known of a stream when it appears: when it is made, or when the store is opened.
+pub(super) struct Known {
+    pub(super) name: StreamName,
+    pub(super) durability: Durability,
+    pub(super) epoch: Epoch,
+    pub(super) oldest: Seq,
+    /// The last event; the one before the oldest, if there is none.
+    pub(super) tail: Seq,
+    pub(super) index: Index,
+}
+
+/// All streams. Only the appender adds one.
+#[derive(Default)]
+pub(super) struct Streams {
+    by_name: RwLock<HashMap<StreamName, Arc<Stream>>>,
+    /// Rings of streams that nobody has published to yet; each goes when its last receiver does.
+    awaited: Mutex<HashMap<StreamName, broadcast::Sender<Record>>>,
+    /// The ring of all streams, while somebody observes it. Asked for every event, set seldom.
+    all: RwLock<Option<broadcast::Sender<Record>>>,
+    /// Whether there will be no more events.
+    ended: AtomicBool,
+}
+
+impl Streams {
+    pub(super) fn get(&self, name: &StreamName) -> Option<Arc<Stream>> {
+        self.by_name.read().get(name).cloned()
+    }
+
+    /// Adds a stream, with those who already follow it.
+    pub(super) fn add(&self, known: Known) -> Arc<Stream> {
+        let mut by_name = self.by_name.write();
+        let live = self.awaited.lock().remove(&known.name);
+        let name = known.name.clone();
+        let stream = Arc::new(Stream::new(known, live));
+        by_name.insert(name, stream.clone());
+        stream
+    }
+
+    /// Returns a live ring of a stream, whether it is there or not.
+    pub(super) fn follow(&self, name: &StreamName) -> broadcast::Receiver<Record> {
+        // Held across all looks, so that the stream is not made and the rings do not end between them.
+        let by_name = self.by_name.read();
+        if self.ended.load(Ordering::Relaxed) {
+            return broadcast::channel(1).1;
+        }
+        if let Some(stream) = by_name.get(name) {
+            return stream.follow();
+        }
+        let mut awaited = self.awaited.lock();
+        awaited.retain(|_, live| live.receiver_count() > 0);
+        awaited.entry(name.clone()).or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+    }
+
+    /// Returns the live ring of all streams.
+    pub(super) fn observe(&self) -> broadcast::Receiver<Record> {
+        let mut all = self.all.write();
+        if self.ended.load(Ordering::Relaxed) {
+            return broadcast::channel(1).1;
+        }
+        all.get_or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+    }
+
+    /// Ends all live rings: receivers get what is in them, and then that nothing follows.
+    pub(super) fn end(&self) {
+        let by_name = self.by_name.write();
+        let mut all = self.all.write();
+        self.ended.store(true, Ordering::Relaxed);
+        *all = None;
+        self.awaited.lock().clear();
+        by_name.values().for_each(|stream| stream.end());
+    }
+
+    /// Shows an event that has become visible to those who observe all streams.
+    pub(super) fn show(&self, record: &Record) {
+        let unheard = self.all.read().as_ref().is_some_and(|all| all.send(record.clone()).is_err());
+        if unheard {
+            // Somebody may have come in between.
+            self.all.write().take_if(|all| all.receiver_count() == 0);
+        }
+    }
+
+    /// Returns every stream with its tail, by name.
+    pub(super) fn states(&self) -> Vec<StreamState> {
+        let mut states: Vec<_> = self.by_name.read().values().map(|stream| stream.state()).collect();
+        states.sort_by(|a, b| a.stream.cmp(&b.stream));
+        states
+    }
+}

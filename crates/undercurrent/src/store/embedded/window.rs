@@ -1,0 +1,57 @@
+//! Reading records one after the other, a piece of the file at a time.
+
+use std::io;
+use std::sync::Arc;
+
+use super::frame::{FRAME, Found, find, length};
+use super::segment::Segment;
+
+/// A piece of one segment in memory, which moves along as records are asked for.
+pub(super) struct Window {
+    segment: Arc<Segment>,
+    buf: Vec<u8>,
+    from: u64,
+    chunk: usize,
+}
+
+impl Window {
+    /// Begins with an empty window; `chunk` is how much is read at once.
+    pub(super) fn over(segment: Arc<Segment>, chunk: usize) -> Self {
+        Self { segment, buf: Vec::new(), from: 0, chunk }
+    }
+
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Says what stands at an offset of the log, which has to be in the segment.
+    pub(super) fn find(&mut self, offset: u64) -> io::Result<Found<'_>> {
+        let at = self.hold(offset, FRAME)?;
+        let len = length(&self.buf[at..]).unwrap_or(FRAME);
+        let at = self.hold(offset, len)?;
+        Ok(match find(&self.buf[at..], offset, self.segment.header.salt) {
+            Found::Short(_) => Found::Bad("the segment ends within the record"),
+            found => found,
+        })
+    }
+
+    /// Returns the place in the buffer of an offset, having read so many bytes from there on, if there are.
+    fn hold(&mut self, offset: u64, len: usize) -> io::Result<usize> {
+        let at = offset.checked_sub(self.from).map(|at| at as usize);
+        match at.filter(|at| at.checked_add(len).is_some_and(|end| end <= self.buf.len())) {
+            Some(at) => Ok(at),
+            None => self.load(offset, len.max(self.chunk)),
+        }
+    }
+
+    /// Reads from an offset on, and returns its place in the buffer.
+    fn load(&mut self, offset: u64, len: usize) -> io::Result<usize> {
+        let len = len.min((self.segment.end() - offset) as usize);
+        self.buf.resize(len, 0);
+        self.from = offset;
+        let read = self.segment.file.read_at(&mut self.buf, self.segment.place(offset))?;
+        // A file that was cut short reads as the zeros that it will be filled with.
+        self.buf[read..].fill(0);
+        Ok(0)
+    }
+}
