@@ -68,12 +68,12 @@ impl Cache {
 
     /// Answers from memory, if memory is enough.
     #[inline]
-    pub(crate) fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
+    pub fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
         if options.reload {
             return None;
         }
         let entry = self.0.entries.get(key)?;
-        let level = options.level.unwrap_or(entry.default_level);
+        let level = options.level.unwrap_or_else(|| entry.default_level);
         let why = match level {
             Level::Local if options.after.is_none() => Why::AnyAge,
             Level::Local | Level::Bounded(_) | Level::Fresh => {

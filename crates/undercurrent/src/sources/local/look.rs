@@ -8,15 +8,6 @@ use super::scan::Scan;
 use super::touched::{Entry, Touched};
 use super::tree::{Skip, There, Tree, keys_below};
 
-/// What a look has found beside changes, acted on when everything was looked at.
-#[derive(Default)]
-struct Aside {
-    /// The repositories whose state has changed.
-    repos: BTreeSet<PathBuf>,
-    /// The directories whose patterns have changed.
-    patterns: BTreeSet<PathBuf>,
-}
-
 impl Tree {
     /// Says whether a batch can be told without asking the file system: files in known directories, and nothing else.
     pub(super) fn is_plain(&self, batch: &[Touched]) -> bool {
@@ -30,48 +21,46 @@ impl Tree {
     /// Looks at every path of a batch. New directories are left to [`Tree::scan`], which comes before anything else.
     pub(super) fn look(&mut self, batch: &[Touched]) -> Found {
         let mut found = Found::default();
-        let mut aside = Aside::default();
+        let mut repos = BTreeSet::new();
+        // Before anything else, since they decide what of the rest is watched.
+        let patterns: BTreeSet<&Path> = batch.iter().filter_map(|one| brings_patterns(&one.path)).collect();
+        patterns.iter().for_each(|dir| self.renew_patterns(dir, &mut found));
         for one in batch {
             match self.roots.iter().position(|root| root.root.path == one.path) {
                 Some(place) => self.look_at_root(place, one, &mut found),
-                None if self.root_of(&one.path).is_some() => self.look_at(one, &mut found, &mut aside),
+                None if self.root_of(&one.path).is_some() => self.look_at(one, &mut found, &mut repos),
                 // Said late, by a watch that has been taken away.
                 None => {}
             }
         }
         self.join_moves(&mut found);
-        self.push_git_changes(aside.repos, &mut found);
-        for dir in aside.patterns {
-            self.reconsider(&dir, &mut found);
-        }
+        self.push_git_changes(repos, &mut found);
+        patterns.iter().for_each(|dir| self.reconsider(dir, &mut found));
         found
     }
 
     fn look_at_root(&mut self, place: usize, one: &Touched, found: &mut Found) {
         match self.loss_of(place) {
             Some(reason) => found.lost_roots.push((place, reason)),
-            None if one.is_restamped => self.look_at_access(&one.path, found),
-            None => {}
+            None => self.look_at_access(&one.path, found),
         }
     }
 
-    fn look_at(&mut self, one: &Touched, found: &mut Found, aside: &mut Aside) {
+    fn look_at(&mut self, one: &Touched, found: &mut Found, repos: &mut BTreeSet<PathBuf>) {
         let path = &one.path;
         let git_dir = self.git_dir_around(path).map(Path::to_owned);
         let is_inside_git = git_dir.as_ref().is_some_and(|git_dir| git_dir != path);
         // Locks come and go without a change; what they guard is renamed over.
         if !(is_inside_git && path.extension().is_some_and(|end| end == "lock")) {
-            self.add_repos_kept_at(path, &mut aside.repos);
-        }
-        if let Some(dir) = brings_patterns(path) {
-            aside.patterns.insert(dir.to_owned());
+            self.add_repos_kept_at(path, repos);
         }
         if is_inside_git {
             // Its keys are verified, whatever is watched; so only the repository is told.
             self.look_at_entry(one, &mut Found::default());
         } else if one.entry.is_some() {
             self.look_at_entry(one, found);
-        } else if one.is_restamped && self.is_known_dir(path) {
+        } else if self.is_known_dir(path) {
+            // Setting only the time of the last change is said to be a write.
             self.look_at_access(path, found);
         } else {
             self.push_change(path, What::File(FileChange::Modified), found);
@@ -91,6 +80,10 @@ impl Tree {
     fn look_at_entry(&mut self, one: &Touched, found: &mut Found) {
         let Some(entry) = one.entry else { return };
         let path = &one.path;
+        let has_ended = self.ended.remove(path);
+        if has_ended && entry == Entry::Vanished && !self.is_known_dir(path) {
+            return;
+        }
         let was_dir = self.is_known_dir(path) || (one.is_dir == Some(true) && entry == Entry::Vanished);
         let there = if self.must_look(one) { There::at(path) } else { There::SomethingElse };
         if let There::Directory(id, _) = there {
@@ -107,6 +100,7 @@ impl Tree {
         }
         if was_dir {
             self.forget_below(path);
+            self.note_end(path);
             self.push_change(path, What::Dir(DirChange::Deleted), found);
         }
         let is_gone = entry == Entry::Vanished || there == There::Nothing;
@@ -128,6 +122,16 @@ impl Tree {
             }
             (false, _) => self.push_change(path, What::File(FileChange::Created), found),
         }
+    }
+
+    /// Remembers that the end of a directory was told: its parent says it, and the directory may say it of itself once
+    /// more, in words that are also said of files.
+    fn note_end(&mut self, path: &Path) {
+        const MOST: usize = 4096;
+        if self.ended.len() >= MOST {
+            self.ended.clear();
+        }
+        self.ended.insert(path.to_owned());
     }
 
     /// Has a new directory scanned, unless it is one that is not watched.

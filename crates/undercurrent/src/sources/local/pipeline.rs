@@ -4,8 +4,9 @@
 //! publishes in order. Between two batches it goes on with the walks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use undercurrent_types::Name;
 
@@ -23,6 +24,10 @@ use crate::store::{Invalidation, Mark};
 
 /// The events of one batch, and the signals taken at once.
 const BATCH: usize = 512;
+
+/// How long the arrival of a move is waited for when its departure was the last word, so that both are told as one. The
+/// kernel says both at once; without it the departure is told as a deletion, and the arrival still says where from.
+const ARRIVAL: Duration = Duration::from_millis(2);
 
 /// The directories entered before the watcher is listened to again.
 const SLICE: usize = 64;
@@ -109,7 +114,14 @@ impl Pipeline {
             () = stop.cancelled() => return Err(Ended::Stopped),
             taken = receive(self.signals.as_mut(), &mut signals) => match taken {
                 0 => return Err(Ended::Died("the watcher has ended".into())),
-                _ => self.take(signals).await?,
+                _ => {
+                    if signals.last().is_some_and(Signal::is_departure) {
+                        let arrival = receive(self.signals.as_mut(), &mut signals);
+                        // Nothing more is no loss: then it went where nobody watches.
+                        let _ = timeout(ARRIVAL, arrival).await;
+                    }
+                    self.take(signals).await?;
+                }
             },
             _ = rounds.tick() => self.look_after().await?,
             () = std::future::ready(()), if is_walking => {}
@@ -292,6 +304,8 @@ impl Pipeline {
                 Ok(signals)
             })
             .await?;
+        // One that was written in between was seen by neither watcher.
+        self.cookies.fail("its watcher was renewed");
         match opened {
             Ok(signals) => self.signals = Some(signals),
             Err(reason) => self.standings.iter_mut().for_each(|one| *one = Standing::Lost(reason.clone())),

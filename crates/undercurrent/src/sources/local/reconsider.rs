@@ -8,12 +8,8 @@ use super::scan::Scan;
 use super::tree::{Skip, Tree, keys_below};
 
 impl Tree {
-    /// Reads the patterns of a directory anew, stops watching what they now ignore, and has scanned what they no
-    /// longer do.
-    ///
-    /// What is no longer watched is made stale after that: an entry from before would be vouched for by nobody. A
-    /// change above a root is seen at its next walk.
-    pub(super) fn reconsider(&mut self, dir: &Path, found: &mut Found) {
+    /// Reads the patterns of a directory anew, for what is placed from here on.
+    pub(super) fn renew_patterns(&mut self, dir: &Path, found: &mut Found) {
         let Some(node) = self.nodes.get_mut(dir) else { return };
         let was_repo = node.patterns.is_repo;
         node.patterns = Patterns::read(dir);
@@ -22,6 +18,13 @@ impl Tree {
             self.repos_around(dir).for_each(|repo| found.push_repo(repo));
         }
         self.note_linked(dir);
+    }
+
+    /// Stops watching what the patterns of a directory now ignore, and has scanned what they no longer do.
+    ///
+    /// What is no longer watched is made stale after that: an entry from before would be vouched for by nobody. A
+    /// change above a root is seen at its next walk.
+    pub(super) fn reconsider(&mut self, dir: &Path, found: &mut Found) {
         for path in self.now_ignored(dir) {
             self.forget_below(&path);
             self.skipped.insert(path.clone(), Skip::Ignored);

@@ -39,6 +39,11 @@ impl CookieJar {
 }
 
 impl Signal {
+    /// Says whether something has moved away, to where the next signal may tell.
+    pub(super) fn is_departure(&self) -> bool {
+        matches!(self, Self::Vanished { tracker: Some(_), .. })
+    }
+
     /// Translates what notify says; `None` for what changes nothing, such as reading.
     pub(super) fn read(event: notify::Result<notify::Event>, cookies: &CookieJar) -> Option<Self> {
         let event = match event {

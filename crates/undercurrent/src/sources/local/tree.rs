@@ -3,7 +3,7 @@
 //! Everything here asks the file system and waits for it, so it runs where waiting is allowed. What the watcher says
 //! is only a hint where to look; what counts is what is found there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::Metadata;
 use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
@@ -32,6 +32,8 @@ pub(super) struct Tree {
     pub(super) skipped: BTreeMap<PathBuf, Skip>,
     /// The git directories of repositories whose `.git` is a file, each with its repository.
     pub(super) linked: BTreeSet<(PathBuf, PathBuf)>,
+    /// Directories whose end was told and may be said once more. Bounded: forgetting one tells its end twice.
+    pub(super) ended: HashSet<PathBuf>,
     pub(super) of_user: Gitignore,
     /// Directories that have appeared, to be watched with all below them before anything else is looked at.
     pub(super) scans: VecDeque<Scan>,
@@ -102,6 +104,7 @@ impl Tree {
             places: HashMap::new(),
             skipped: BTreeMap::new(),
             linked: BTreeSet::new(),
+            ended: HashSet::new(),
             of_user: ignored::of_user(),
             scans: VecDeque::new(),
         }
@@ -164,6 +167,7 @@ impl Tree {
         self.skipped.clear();
         self.linked.clear();
         self.scans.clear();
+        self.ended.clear();
         self.watcher = watcher;
     }
 

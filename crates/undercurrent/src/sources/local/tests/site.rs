@@ -23,11 +23,14 @@ use crate::workspace::Workspace;
 pub(super) struct Recorder {
     batches: Mutex<Vec<Batch>>,
     /// What every batch is answered that the function does not let pass.
-    refusal: Mutex<Option<(fn(&[Outgoing]) -> bool, Refusal)>>,
+    refusal: Mutex<Option<(Which, Refusal)>>,
     is_open: watch::Sender<bool>,
     /// How many batches have begun, those at the gate included.
     begun: watch::Sender<usize>,
 }
+
+/// Which batches are meant, by their events.
+type Which = fn(&[Outgoing]) -> bool;
 
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
@@ -65,7 +68,7 @@ impl Recorder {
     }
 
     /// Refuses the batches with such events.
-    pub(super) fn refuse(&self, which: fn(&[Outgoing]) -> bool, refusal: Refusal) {
+    pub(super) fn refuse(&self, which: Which, refusal: Refusal) {
         *self.refusal.lock() = Some((which, refusal));
     }
 
@@ -81,7 +84,7 @@ impl Recorder {
     pub(super) fn mark(&self, name: &Name) -> Option<Mark> {
         let batches = self.batches.lock();
         let names = batches.iter().flat_map(|batch| &batch.names);
-        names.filter(|one| one.name == *name && one.mark != Mark::Keep).last().map(|one| one.mark)
+        names.filter(|one| one.name == *name && one.mark != Mark::Keep).next_back().map(|one| one.mark)
     }
 }
 
@@ -224,6 +227,18 @@ impl Watched<'_> {
         told
     }
 
+    /// The same, without what is told of a file again: a write may be told in two batches.
+    pub(super) async fn told_first(&self) -> Vec<String> {
+        let mut told: Vec<String> = Vec::new();
+        for line in self.told().await {
+            let is_again = line.starts_with("modified") && told.iter().any(|one| one.ends_with(&line[8..]));
+            if !is_again {
+                told.push(line);
+            }
+        }
+        told
+    }
+
     /// Returns the names that were moved since the last call, after a barrier: those that the rules derive as well.
     pub(super) async fn stale(&self) -> Vec<String> {
         let batches = self.batches().await;
@@ -233,7 +248,7 @@ impl Watched<'_> {
     pub(super) fn names(&self, batch: &Batch) -> Vec<String> {
         let mut names: Vec<String> = batch.names.iter().map(|one| self.short(one.name.as_str())).collect();
         for event in &batch.events {
-            let of = |name: &str| event.extension(name).map(|text| text.into_owned());
+            let of = |name: &str| event.extension(name).map(std::borrow::Cow::into_owned);
             let subject = event.subject.clone().unwrap_or_default();
             names.extend(event.subject.clone().filter(|_| event.ty.as_str() != "observation.git_change"));
             names.extend(of("repo").map(|repo| format!("tag:repo:{repo}")));
