@@ -54,7 +54,9 @@ pub enum OpenError {
     #[error(transparent)]
     Root(#[from] RootError),
     /// The data would lie where it would watch itself.
-    #[error("the data directory `{data}` lies in the root `{root}` and would watch itself: name another with `data`")]
+    #[error(
+        "the data directory `{data}` lies in the root `{root}` and would watch itself: name another with `data`"
+    )]
     DataInRoot {
         /// The data directory.
         data: PathBuf,

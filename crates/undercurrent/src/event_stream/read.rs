@@ -27,6 +27,7 @@ pub enum ReadKey<'a> {
 }
 
 impl<'a> From<&'a Key> for ReadKey<'a> {
+    #[inline]
     fn from(key: &'a Key) -> Self {
         Self::Kept(key)
     }
@@ -50,6 +51,7 @@ impl EventStream {
     ///
     /// The read fails when the text is no key, the level is not offered, or the load fails. What is not there is an
     /// answer, not an error.
+    #[inline]
     pub fn get_app_context<'a>(&'a self, key: impl Into<ReadKey<'a>>) -> Get<'a> {
         Get { stream: self, key: key.into(), options: ReadOptions::default() }
     }
@@ -57,6 +59,7 @@ impl EventStream {
 
 impl Get<'_> {
     /// Names the level; the default of the key's kind is taken where none is named.
+    #[inline]
     pub fn level(mut self, level: Level) -> Self {
         self.options.level = Some(level);
         self
@@ -91,6 +94,7 @@ impl<'a> IntoFuture for Get<'a> {
     type Output = Result<Answer, ContextError>;
     type IntoFuture = Reading<'a>;
 
+    #[inline]
     fn into_future(self) -> Reading<'a> {
         let Self { stream, key, options } = self;
         let cache = &stream.0.cache;
@@ -125,6 +129,7 @@ enum State<'a> {
 impl Future for Reading<'_> {
     type Output = Result<Answer, ContextError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Done(answer) => Poll::Ready(answer.take().expect("it is polled once after it is ready")),
