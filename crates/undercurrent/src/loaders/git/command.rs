@@ -21,7 +21,13 @@ const LONGEST_ERROR: u64 = 64 << 10;
 
 /// Settings of a repository with the values that are put over them. What a command has an option for, such as external
 /// diff, text conversion, signatures and colours, is switched off there.
-const OVERRIDDEN: [&str; 3] = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.quotePath=false"];
+const OVERRIDDEN: [&str; 4] = [
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.quotePath=false",
+    // A diff would write what it found out about stamps into the index, whatever is said about locks.
+    "diff.autoRefreshIndex=false",
+];
 
 /// What of the environment git keeps: where programs and the user's own configuration are.
 const KEPT: [&str; 4] = ["PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR"];
