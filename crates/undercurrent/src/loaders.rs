@@ -1,14 +1,17 @@
 //! What produces the value of a kind of key from its source of truth.
 //!
-//! Owns the loaders that ship: files, directories, git, and the projections of what events said. Promises that a value
-//! is a state that its source was in during the load, and that a validator vouches for no other. Never serves what
-//! lies outside the configured roots, never writes to what it reads, and never runs a command that a repository names.
+//! Owns the loaders that ship: files, directories, git, the projections of what events said, and, as far as the
+//! configuration names them, commands and web servers. Promises that a value is a state that its source was in during
+//! the load, and that a validator vouches for no other. Never serves what lies outside the configured roots and hosts,
+//! never writes to what it reads, and never runs a command that a repository names.
 
+mod command;
 mod dir;
 mod file;
 mod git;
 mod open;
 mod projection;
+mod span;
 mod stamp;
 mod steady;
 #[cfg(test)]
@@ -20,6 +23,7 @@ use crate::cache::Loader;
 use crate::store::Store;
 use crate::workspace::Workspace;
 
+pub use command::{Command, CommandError, CommandLoader};
 pub use dir::DirLoader;
 pub use file::FileLoader;
 pub use git::GitLoader;
