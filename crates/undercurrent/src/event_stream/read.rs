@@ -141,7 +141,9 @@ impl Future for Reading<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Hit(answer) => Poll::Ready(Ok(answer.take().expect("it is polled once after it is ready"))),
+            State::Hit(answer) => {
+                Poll::Ready(Ok(answer.take().expect("it is polled once after it is ready")))
+            }
             State::Missed(future) => future.as_mut().poll(cx),
         }
     }

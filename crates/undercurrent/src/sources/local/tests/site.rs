@@ -83,8 +83,8 @@ impl Recorder {
     /// Says which mark a name had last.
     pub(super) fn mark(&self, name: &Name) -> Option<Mark> {
         let batches = self.batches.lock();
-        let names = batches.iter().flat_map(|batch| &batch.names);
-        names.filter(|one| one.name == *name && one.mark != Mark::Keep).next_back().map(|one| one.mark)
+        let mut names = batches.iter().flat_map(|batch| &batch.names);
+        names.rfind(|one| one.name == *name && one.mark != Mark::Keep).map(|one| one.mark)
     }
 }
 
