@@ -1,1 +1,17 @@
-//! placeholder
+//! HTTP and SSE client of the Undercurrent daemon.
+//!
+//! A [`Client`] has a method for each thing the daemon does, with the types that the daemon itself uses. Promises that
+//! an error of the daemon arrives as its [`ErrorBody`](undercurrent_types::ErrorBody), and that a [`Subscription`]
+//! goes on after a broken connection where it stood. Never repeats a request by itself.
+
+mod client;
+mod context;
+mod error;
+mod sse;
+mod subscription;
+
+pub use client::{Client, PublishOptions};
+pub use context::{Answer, Get};
+pub use error::ClientError;
+pub use sse::{Frame, FrameTooLarge, Parser};
+pub use subscription::{Delivery, Received, Start, Subscribe, Subscription};

@@ -174,6 +174,13 @@ pub struct Gap {
     pub resumes: String,
 }
 
+/// The end of a stream's history: what follows is live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaughtUp {
+    /// The last event there was, or the cursor that the reader came with.
+    pub cursor: String,
+}
+
 /// What the daemon is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -229,6 +236,44 @@ pub struct StreamStatus {
     pub durability: Durability,
 }
 
+/// Which daemon answers, for those who have to know that it is the one they look for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Random, another one at each start.
+    pub instance: String,
+    /// The version of the program.
+    pub version: String,
+    /// Whether the store is recovered, so that requests are answered.
+    pub ready: bool,
+}
+
+/// The names of the headers that are not HTTP's own.
+pub mod header {
+    /// In a request: the namespace that it is meant for.
+    pub const NAMESPACE: &str = "undercurrent-namespace";
+    /// In a read: the token that the answer must not be older than.
+    pub const AFTER: &str = "undercurrent-after";
+    /// In a `put`: the permission to fill a key.
+    pub const TICKET: &str = "undercurrent-ticket";
+    /// With a value: its version, which is also the `ETag`.
+    pub const VERSION: &str = "undercurrent-version";
+    /// With a value: the level that the read was served at.
+    pub const LEVEL: &str = "undercurrent-level";
+    /// With a value: how long ago it was loaded or last found unchanged, in milliseconds.
+    pub const AGE_MS: &str = "undercurrent-age-ms";
+    /// With a value: why it may be trusted, in one word.
+    pub const WHY: &str = "undercurrent-why";
+    /// With a value: the same for people, percent-encoded where it is not printable ASCII.
+    pub const BECAUSE: &str = "undercurrent-because";
+    /// With a value: the position that it is good for.
+    pub const TOKEN: &str = "undercurrent-token";
+    /// With a value: `true`; with a 404 that says that what the key names is not there: `false`.
+    pub const EXISTS: &str = "undercurrent-exists";
+    /// With a page of events: the cursor from which the next page goes on.
+    pub const NEXT: &str = "undercurrent-next";
+    /// With a page of events: whether it ends at the last event, `true` or `false`.
+    pub const AT_TAIL: &str = "undercurrent-at-tail";
+}
 
 fn is_false(value: &bool) -> bool {
     !*value

@@ -9,6 +9,7 @@
 //! `as_of` may be raised to p.
 
 mod answer;
+mod as_of;
 mod entry;
 mod fill;
 mod flight;

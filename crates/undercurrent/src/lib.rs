@@ -24,6 +24,7 @@ pub mod runtime;
 pub mod sources;
 pub mod store;
 pub mod stream;
+mod sync;
 pub mod workspace;
 
 pub use event_stream::EventStream;

@@ -8,6 +8,7 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
 use super::answer::{Answer, Why};
+use super::as_of::Verdict;
 use super::entry::Entry;
 use super::flight::{Mode, Need};
 use super::loader::{Check, LoadError, Loader};
@@ -66,12 +67,13 @@ impl Cache {
     }
 
     /// Answers from memory, if memory is enough.
-    pub(crate) fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
+    #[inline]
+    pub fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
         if options.reload {
             return None;
         }
         let entry = self.0.entries.get(key)?;
-        let level = options.level.unwrap_or(entry.default_level);
+        let level = options.level.unwrap_or_else(|| entry.default_level);
         let why = match level {
             Level::Local if options.after.is_none() => Why::AnyAge,
             Level::Local | Level::Bounded(_) | Level::Fresh => {
@@ -91,31 +93,27 @@ impl Cache {
     }
 
     /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
-    ///
-    /// `applied` is read before the floors: what is raised between the two is above it.
+    #[inline]
     pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
         let horizon = self.0.store.horizon();
         if entry.inc != horizon.incarnation() || entry.is_late() {
             return None;
         }
-        let good = if entry.loader_version == 0 { Why::Put } else { Why::Current };
-        let as_of = entry.as_of();
-        if as_of >= barrier || entry.value.is_none() && skips(Step::NegativeAlike) {
-            return Some(good);
-        }
-        let applied = horizon.applied();
-        if applied < barrier {
-            return None;
+        if entry.value.is_none() && skips(Step::NegativeAlike) {
+            return Some(Why::Current);
         }
         let slots = if skips(Step::HitClosure) { &entry.closure.slots()[..1] } else { entry.closure.slots() };
-        if slots.iter().all(|slot| horizon.floor(*slot) <= as_of) {
-            entry.raise_as_of(applied);
-        } else {
-            // A floor says no: a name of the closure has moved, or another in the same slot.
-            let position = self.0.store.still_valid(&entry.closure.names, as_of)?;
-            entry.raise_as_of(position);
-        }
-        Some(if good == Why::Put { good } else { Why::Unmoved })
+        let why = match entry.as_of.judge(horizon, slots, barrier) {
+            Verdict::Current => Why::Current,
+            Verdict::Unmoved => Why::Unmoved,
+            Verdict::Floor(as_of) => {
+                let position = self.0.store.still_valid(&entry.closure.names, as_of)?;
+                entry.as_of.raise(position);
+                Why::Unmoved
+            }
+            Verdict::Ahead => return None,
+        };
+        Some(if entry.loader_version == 0 { Why::Put } else { why })
     }
 
     pub(crate) async fn miss(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
@@ -233,7 +231,7 @@ impl Cache {
         mode: Mode,
         loader: &dyn Loader,
     ) -> Result<(Arc<Entry>, Why), LoadError> {
-        let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Ask) };
+        let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Verify) };
         if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
             let barrier = self.barrier_for(key).await?;
             let (entry, why) = self.fly(key, ask(barrier), None).await?;
@@ -244,44 +242,59 @@ impl Cache {
         let mut settled = false;
         for _ in 0..TRIES {
             let barrier = self.barrier_for(key).await?;
-            let need = Need { barrier, begun, mode: Mode::Fresh };
-            let (entry, why) = self.fresh(key, need).await?;
-            let mut held = match &entry.validator {
-                Some(validator) => loader.check(key, validator).await? == Check::Unchanged,
-                None => true,
-            };
-            let mut asked_by_load = false;
-            for (input, version) in &entry.closure.keys {
+            let (entry, why) = self.fresh(key, Need { barrier, begun, mode: Mode::Fresh }).await?;
+            let (mut held, mut loaded) = (true, false);
+            let own = (entry.key.clone(), entry.version);
+            for (input, version) in entry.closure.keys.iter().chain([&own]) {
+                let asked = self.holds(input, *version, ask(barrier), loader).await?;
+                held &= asked != Held::Not;
+                loaded |= asked == Held::Loaded;
                 if !held {
                     break;
                 }
-                let (holds, loaded) = self.holds(input, *version, ask(barrier)).await?;
-                held &= holds;
-                asked_by_load |= loaded;
             }
             // A load of one key may take long enough for another to move: they must hold together once more.
-            if held && (settled || !asked_by_load) {
-                return Ok((entry, if asked_by_load { why } else { Why::Unchanged }));
+            if held && (settled || !loaded) {
+                return Ok((entry, if loaded { why } else { Why::Unchanged }));
             }
             settled = held;
-            if !held {
-                let barrier = self.barrier_for(key).await?;
-                self.fly(key, ask(barrier), None).await?;
-            }
         }
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
     }
 
-    /// Asks whether an input is still at a version; also says whether that took a load.
-    async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<(bool, bool), LoadError> {
-        if let Some(loader) = self.loader(key)
-            && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == version)
-            && let Some(validator) = &entry.validator
-            && loader.check(key, validator).await? == Check::Unchanged
-        {
-            return Ok((true, false));
+    /// Asks whether a key is still at a version. A key that reads other keys only need not be asked itself.
+    async fn holds(
+        &self,
+        key: &Key,
+        version: Version,
+        need: Need,
+        of: &dyn Loader,
+    ) -> Result<Held, LoadError> {
+        let loader = self.loader(key);
+        let loader = loader.as_deref().unwrap_or(of);
+        let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);
+        if let Some(entry) = standing {
+            if !entry.reads_source() {
+                return Ok(Held::Asked);
+            }
+            if let Some(validator) = &entry.validator
+                && loader.check(key, validator).await? == Check::Unchanged
+            {
+                return Ok(Held::Asked);
+            }
         }
         let (entry, _) = self.fly(key, need, None).await?;
-        Ok((entry.version == version, true))
+        Ok(if entry.version == version { Held::Loaded } else { Held::Not })
     }
+}
+
+/// What asking about one key of a closure came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// It is at the version; nothing was loaded.
+    Asked,
+    /// It is at the version, as a load says.
+    Loaded,
+    /// It is at another.
+    Not,
 }

@@ -20,7 +20,8 @@ fn check(rules: &RuleSet, event: &Event, expected: &[&str]) {
 fn the_shipped_rules_say_what_an_event_makes_stale() {
     let rules = RuleSet::shipped();
     let repo = ("repo", "/r");
-    let cases: &[(&str, &str, &[(&str, &str)], &[&str])] = &[
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
         ("observation.file_change", "file:/r/a", &[repo], &["file:/r/a", "dir:/r", "tag:repo:/r"]),
         ("observation.file_change", "file:/r/a", &[], &["file:/r/a", "dir:/r"]),
         ("observation.file_change", "context:file:/r/x/../a/", &[], &["file:/r/a", "dir:/r"]),

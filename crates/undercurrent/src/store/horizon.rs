@@ -1,12 +1,10 @@
 //! What this process knows of a namespace's order.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use undercurrent_types::{Incarnation, Name, Position};
 
-/// How many floors there are.
-const SLOTS: usize = 65_536;
+use crate::sync::{AtomicU64, Ordering, SLOTS};
 
 /// The place of a name's floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +14,7 @@ impl Slot {
     /// Returns the slot of a name: the same for the whole life of the process.
     pub fn of(name: &Name) -> Self {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
-        Self((hash & (SLOTS as u64 - 1)) as u16)
+        Self((hash % SLOTS as u64) as u16)
     }
 }
 
@@ -43,16 +41,19 @@ impl Horizon {
     }
 
     /// Returns the incarnation that positions belong to.
+    #[inline]
     pub fn incarnation(&self) -> Incarnation {
         Incarnation(self.incarnation.load(Ordering::Acquire))
     }
 
     /// Returns the position up to which the floors tell everything.
+    #[inline]
     pub fn applied(&self) -> Position {
         Position(self.applied.load(Ordering::Acquire))
     }
 
     /// Returns the highest position at which a name of this slot was invalidated, up to `applied` at least.
+    #[inline]
     pub fn floor(&self, slot: Slot) -> Position {
         Position(self.floors[usize::from(slot.0)].load(Ordering::Acquire))
     }

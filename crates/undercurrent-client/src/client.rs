@@ -1,0 +1,283 @@
+//! One method for each thing that the daemon does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use undercurrent_types::wire::{self, header};
+use undercurrent_types::{Durability, ErrorBody, ErrorCode, Event, Key, Name, Seq, StreamName};
+
+use crate::context::Get;
+use crate::error::ClientError;
+use crate::subscription::Subscribe;
+
+/// How long a connection may take: the daemon is on this machine.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long the daemon may be silent: longer than a load may take, and than subscriptions are silent.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// A client of one daemon. Cloning shares its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    headers: HeaderMap,
+}
+
+/// What a publish asks for besides the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishOptions {
+    /// The seq that the last event of the stream must have.
+    pub expected_seq: Option<Seq>,
+    /// What the stream promises, if this event creates it.
+    pub durability: Option<Durability>,
+}
+
+impl Client {
+    /// Makes a client of the daemon at an address such as `http://127.0.0.1:7433`; connects with the first request.
+    ///
+    /// Environment variables that name a proxy are passed over: the daemon is on this machine.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the address is none or not `http`.
+    pub fn new(url: &str) -> Result<Self, ClientError> {
+        let refuse = |reason: String| ClientError::Address { url: url.to_owned(), reason };
+        let parsed = reqwest::Url::parse(url).map_err(|error| refuse(error.to_string()))?;
+        if parsed.scheme() != "http" || parsed.host_str().is_none() {
+            return Err(refuse("expected `http://HOST:PORT`".to_owned()));
+        }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIME)
+            .read_timeout(SILENCE)
+            .build()
+            .map_err(|error| refuse(error.to_string()))?;
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), headers: HeaderMap::new() })
+    }
+
+    /// Says which namespace requests are meant for; a daemon that serves another one refuses them.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the text can not be sent in a header.
+    pub fn with_namespace(self, namespace: &str) -> Result<Self, ClientError> {
+        self.with_header(header::NAMESPACE, namespace)
+    }
+
+    /// Sends a bearer token with each request.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the text can not be sent in a header.
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        self.with_header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
+    }
+
+    /// Returns the address of the daemon.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Publishes one event.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says; whether the event was published is unknown when the connection broke, and the same
+    /// event can be sent again.
+    pub async fn publish(
+        &self,
+        stream: &StreamName,
+        event: &Event,
+        options: PublishOptions,
+    ) -> Result<wire::Ack, ClientError> {
+        let request = self.post_events(stream, options).header(CONTENT_TYPE, "application/cloudevents+json");
+        self.json(request.body(event.to_json())).await
+    }
+
+    /// Publishes events, all or none.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Client::publish`] does; the body of the error says which event of the batch was refused.
+    pub async fn publish_batch(
+        &self,
+        stream: &StreamName,
+        events: &[Event],
+        options: PublishOptions,
+    ) -> Result<Vec<wire::Ack>, ClientError> {
+        let mut batch = b"[".to_vec();
+        for (index, event) in events.iter().enumerate() {
+            if index > 0 {
+                batch.push(b',');
+            }
+            event.write_json(&mut batch);
+        }
+        batch.push(b']');
+        let request =
+            self.post_events(stream, options).header(CONTENT_TYPE, "application/cloudevents-batch+json");
+        self.json(request.body(batch)).await
+    }
+
+    /// Prepares a subscription to a stream, from its beginning unless something else is said.
+    pub fn subscribe(&self, stream: &StreamName) -> Subscribe {
+        Subscribe::new(self.clone(), stream.clone())
+    }
+
+    /// Prepares a read of a piece of context.
+    pub fn get(&self, key: &Key) -> Get {
+        Get::new(self.clone(), key.clone())
+    }
+
+    /// Puts a value; with the ticket of a miss it fills, without one it invalidates and stands.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn put(
+        &self,
+        key: &Key,
+        value: Bytes,
+        ticket: Option<&str>,
+    ) -> Result<wire::Written, ClientError> {
+        let request = self.request(Method::PUT, "/v1/context").query(&[("key", key.as_str())]).body(value);
+        let request = match ticket {
+            Some(ticket) => request.header(header::TICKET, ticket),
+            None => request,
+        };
+        self.json(request).await
+    }
+
+    /// Invalidates keys and tags in one step.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn invalidate(&self, names: Vec<Name>) -> Result<wire::Written, ClientError> {
+        let body = serde_json::to_vec(&wire::Invalidate { names })
+            .map_err(|error| self.foreign(format!("the names have no JSON: {error}")))?;
+        let request = self.request(Method::POST, "/v1/invalidate").header(CONTENT_TYPE, "application/json");
+        self.json(request.body(body)).await
+    }
+
+    /// Explains a key.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn explain(&self, key: &Key) -> Result<wire::Explanation, ClientError> {
+        self.json(self.request(Method::GET, "/v1/explain").query(&[("key", key.as_str())])).await
+    }
+
+    /// Returns what the daemon is doing.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn status(&self) -> Result<wire::Status, ClientError> {
+        self.json(self.request(Method::GET, "/v1/status")).await
+    }
+
+    /// Returns every stream with its last event.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn streams(&self) -> Result<Vec<wire::StreamStatus>, ClientError> {
+        self.json(self.request(Method::GET, "/v1/streams")).await
+    }
+
+    /// Returns which daemon answers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when none does.
+    pub async fn health(&self) -> Result<wire::Health, ClientError> {
+        self.json(self.request(Method::GET, "/healthz")).await
+    }
+
+    fn post_events(&self, stream: &StreamName, options: PublishOptions) -> RequestBuilder {
+        let mut query = Vec::new();
+        if let Some(seq) = options.expected_seq {
+            query.push(("expected_seq", seq.to_string()));
+        }
+        if let Some(durability) = options.durability {
+            query.push(("durability", durability.to_string()));
+        }
+        self.request(Method::POST, &format!("/v1/events/{stream}")).query(&query)
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).headers(self.headers.clone())
+    }
+
+    /// Sends a request, and turns the answer into an error where it is one.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.broken(error))?;
+        let status = response.status();
+        if status.is_success() || status == reqwest::StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
+        let body = response.bytes().await.map_err(|error| self.broken(error))?;
+        Err(self.refused(status, &body))
+    }
+
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        let body = response.bytes().await.map_err(|error| self.broken(error))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.foreign(format!("its answer does not parse: {error}")))
+    }
+
+    pub(crate) fn refused(&self, status: reqwest::StatusCode, body: &[u8]) -> ClientError {
+        if let Ok(body) = serde_json::from_slice(body) {
+            return ClientError::Refused(Box::new(body));
+        }
+        // The listener itself refuses a head that is too large, without a body.
+        if status == reqwest::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+            let body = ErrorBody::new(ErrorCode::TooLarge, "the head of the request is too large");
+            return ClientError::Refused(Box::new(body));
+        }
+        self.foreign(format!("it answers {status} without the body of an error"))
+    }
+
+    pub(crate) fn broken(&self, error: reqwest::Error) -> ClientError {
+        ClientError::of_transport(&self.url, error)
+    }
+
+    pub(crate) fn foreign(&self, reason: String) -> ClientError {
+        ClientError::Foreign { url: self.url.clone(), reason }
+    }
+
+    fn with_header(mut self, name: &'static str, text: &str) -> Result<Self, ClientError> {
+        let mut value = HeaderValue::from_str(text).map_err(|_| ClientError::Address {
+            url: self.url.clone(),
+            reason: format!("`{name}` can not carry what was given"),
+        })?;
+        value.set_sensitive(name == AUTHORIZATION.as_str());
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_checked() {
+        assert_eq!(Client::new("http://127.0.0.1:7433/").unwrap().url(), "http://127.0.0.1:7433");
+        for url in ["", "127.0.0.1:7433", "https://localhost:7433", "file:///x", "http://"] {
+            assert!(Client::new(url).is_err(), "`{url}` was accepted");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let client = Client::new("http://localhost:1").unwrap().with_token("hidden").unwrap();
+        assert!(!format!("{client:?}").contains("hidden"));
+    }
+}

@@ -1,0 +1,259 @@
+//! Following a stream, across broken connections.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use undercurrent_types::{Cursor, ErrorBody, Event, EventError, StreamName, wire};
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::sse::{Frame, Parser};
+
+/// How long after a broken connection the first new one is tried; each further try waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest wait between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest event kept.
+    #[default]
+    Beginning,
+    /// With the next event.
+    Now,
+    /// After the event with this cursor.
+    After(Cursor),
+}
+
+/// What a subscription brings.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// An event.
+    Event(Received),
+    /// The end of the history: what follows is live. Comes again after each new connection.
+    CaughtUp(Cursor),
+    /// Events that the stream does not have any more.
+    Gap(wire::Gap),
+    /// The connection broke; the next call connects anew, and goes on where the subscription stood.
+    Interrupted(ClientError),
+}
+
+/// An event as the daemon sent it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Where to go on after it.
+    pub cursor: Cursor,
+    /// The event in CloudEvents JSON, one line.
+    pub json: Bytes,
+}
+
+impl Received {
+    /// Reads the event.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the daemon sent no event.
+    pub fn event(&self) -> Result<Event, EventError> {
+        Event::from_committed_json(&self.json)
+    }
+}
+
+/// A subscription in preparation.
+#[derive(Clone, Debug)]
+#[must_use = "a subscription does nothing until it is opened"]
+pub struct Subscribe {
+    client: Client,
+    stream: StreamName,
+    start: Start,
+    filter: Vec<(&'static str, String)>,
+}
+
+impl Subscribe {
+    pub(crate) fn new(client: Client, stream: StreamName) -> Self {
+        Self { client, stream, start: Start::default(), filter: Vec::new() }
+    }
+
+    /// Says where to begin.
+    pub fn from(self, start: Start) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Asks for events of a type, such as `message` or `observation.*`; several widen the choice.
+    pub fn with_type(self, pattern: &str) -> Self {
+        self.with("type", pattern)
+    }
+
+    /// Asks for events of a source and of those below it; several widen the choice.
+    pub fn with_source(self, prefix: &str) -> Self {
+        self.with("source", prefix)
+    }
+
+    /// Asks for events about a subject; several widen the choice.
+    pub fn with_subject(self, subject: &str) -> Self {
+        self.with("subject", subject)
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no daemon answers or the daemon refuses.
+    pub async fn open(self) -> Result<Subscription, ClientError> {
+        let connection = self.connect(self.start).await?;
+        let start = self.start;
+        Ok(Subscription { subscribe: self, start, connection: Some(connection), failures: 0 })
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.filter.push((name, value.to_owned()));
+        self
+    }
+
+    async fn connect(&self, start: Start) -> Result<Connection, ClientError> {
+        let from = match start {
+            Start::Beginning => "beginning".to_owned(),
+            Start::Now => "now".to_owned(),
+            Start::After(cursor) => cursor.to_string(),
+        };
+        let request = self.client.request(Method::GET, &format!("/v1/events/{}", self.stream));
+        let request =
+            request.query(&[("from", from)]).query(&self.filter).header(ACCEPT, "text/event-stream");
+        let response = self.client.send(request).await?;
+        let content_type =
+            response.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+        if !content_type.is_some_and(|text| text.starts_with("text/event-stream")) {
+            return Err(self.client.foreign("it does not answer with an event stream".to_owned()));
+        }
+        Ok(Connection { bytes: response.bytes_stream().boxed(), parser: Parser::default() })
+    }
+}
+
+/// A subscription that connects anew by itself, and goes on after the last event that it delivered.
+pub struct Subscription {
+    subscribe: Subscribe,
+    /// Where a new connection begins.
+    start: Start,
+    connection: Option<Connection>,
+    /// How many tries in a row have failed.
+    failures: u32,
+}
+
+struct Connection {
+    bytes: BoxStream<'static, reqwest::Result<Bytes>>,
+    parser: Parser,
+}
+
+impl Connection {
+    /// Waits for the next frame; `None` at the end of the connection.
+    async fn frame(&mut self, client: &Client) -> Result<Option<Frame>, ClientError> {
+        loop {
+            if let Some(frame) = self.parser.next_frame() {
+                return Ok(Some(frame));
+            }
+            let Some(bytes) = self.bytes.next().await else { return Ok(None) };
+            let bytes = bytes.map_err(|error| client.broken(error))?;
+            self.parser.push(&bytes).map_err(|error| client.foreign(error.to_string()))?;
+        }
+    }
+}
+
+impl Subscription {
+    /// Returns the cursor of the last delivery, where there is one.
+    pub fn cursor(&self) -> Option<Cursor> {
+        match self.start {
+            Start::After(cursor) => Some(cursor),
+            Start::Beginning | Start::Now => None,
+        }
+    }
+
+    /// Waits for the next delivery. May be dropped and called again without losing one.
+    ///
+    /// A connection that breaks is delivered as [`Delivery::Interrupted`]; from then on the subscription tries to
+    /// connect anew for as long as it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the daemon refuses what will not succeed later, such as a cursor that is gone.
+    pub async fn next(&mut self) -> Result<Delivery, ClientError> {
+        loop {
+            let Some(connection) = &mut self.connection else {
+                self.reconnect().await?;
+                continue;
+            };
+            let frame = match connection.frame(&self.subscribe.client).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => {
+                    let url = self.subscribe.client.url().to_owned();
+                    return self.interrupt(ClientError::Ended { url });
+                }
+                Err(error) => return self.interrupt(error),
+            };
+            match self.read(&frame)? {
+                Some(Delivery::Interrupted(error)) => return self.interrupt(error),
+                Some(delivery) => {
+                    self.failures = 0;
+                    return Ok(delivery);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn interrupt(&mut self, error: ClientError) -> Result<Delivery, ClientError> {
+        self.connection = None;
+        if error.is_retryable() { Ok(Delivery::Interrupted(error)) } else { Err(error) }
+    }
+
+    async fn reconnect(&mut self) -> Result<(), ClientError> {
+        tokio::time::sleep(pause(self.failures)).await;
+        self.failures = self.failures.saturating_add(1);
+        match self.subscribe.connect(self.start).await {
+            Ok(connection) => self.connection = Some(connection),
+            Err(error) if error.is_retryable() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Turns a frame into a delivery; `None` for a name that is not known.
+    fn read(&mut self, frame: &Frame) -> Result<Option<Delivery>, ClientError> {
+        let client = &self.subscribe.client;
+        let malformed =
+            |error: &dyn std::fmt::Display| client.foreign(format!("a frame does not parse: {error}"));
+        if frame.name == "failed" {
+            let body: ErrorBody = serde_json::from_slice(&frame.data).map_err(|error| malformed(&error))?;
+            return Ok(Some(Delivery::Interrupted(ClientError::Refused(Box::new(body)))));
+        }
+        let cursor: Cursor = frame.id.parse().map_err(|error| malformed(&error))?;
+        let delivery = match frame.name.as_str() {
+            "" | "message" => Delivery::Event(Received { cursor, json: frame.data.clone() }),
+            "caught_up" => Delivery::CaughtUp(cursor),
+            "gap" => Delivery::Gap(serde_json::from_slice(&frame.data).map_err(|error| malformed(&error))?),
+            _ => return Ok(None),
+        };
+        self.start = Start::After(cursor);
+        Ok(Some(delivery))
+    }
+}
+
+/// Returns how long to wait before another try.
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_limit() {
+        let pauses: Vec<_> = [0, 1, 5, 6, u32::MAX].map(|failures| pause(failures).as_millis()).into();
+        assert_eq!(pauses, [100, 200, 3200, 5000, 5000]);
+    }
+}

@@ -1,0 +1,273 @@
+//! `/v1/context`: read, put, invalidate, explain.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use undercurrent::cache::{Answer, ReadOptions};
+use undercurrent_types::wire::{self, header};
+use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version};
+
+use crate::app::App;
+use crate::body;
+use crate::events::accepts;
+use crate::query::Params;
+use crate::reply::{Refusal, json};
+
+/// Reads a piece of context: its bytes, or with `Accept: application/json` a [`wire::Context`].
+pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let mut params = Params::of(&parts.uri)?;
+    let key = key_of(&mut params)?;
+    let after = after_of(&mut params, &parts.headers)?;
+    let reload = params.parse("reload", "`true` or `false`")?.unwrap_or(false);
+    let stale_on_error = params.parse("stale_on_error", "`true` or `false`")?.unwrap_or(false);
+    params.finish()?;
+    let options = ReadOptions { level: level_of(&parts.headers)?, after, reload, stale_on_error };
+    let answer = app.engine()?.get_app_context(key).with(options).await;
+    let answer = answer.map_err(|error| Refusal::from(error.body()))?;
+    Ok(respond(&answer, &parts))
+}
+
+/// Puts a value: the body, byte for byte.
+pub(crate) async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, sent) = request.into_parts();
+    let mut params = Params::of(&parts.uri)?;
+    let key = key_of(&mut params)?;
+    params.finish()?;
+    let engine = app.engine()?;
+    let ticket = ticket_of(&parts.headers)?;
+    let received = app.bodies().read(&parts.headers, sent, body::VALUE).await?;
+    let written = engine.put(&key, received.bytes.clone(), ticket).await;
+    Ok(json(&written.map_err(|error| Refusal::from(error.body()))?))
+}
+
+/// Invalidates one key.
+pub(crate) async fn invalidate(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let mut params = Params::of(request.uri())?;
+    let key = key_of(&mut params)?;
+    params.finish()?;
+    invalidate_all(&app, vec![key.into()]).await
+}
+
+/// Invalidates keys and tags in one step.
+pub(crate) async fn invalidate_names(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, sent) = request.into_parts();
+    Params::of(&parts.uri)?.finish()?;
+    let received = app.bodies().read(&parts.headers, sent, body::NAMES).await?;
+    let names = parse_names(&received.bytes)?;
+    invalidate_all(&app, names).await
+}
+
+/// Explains a key.
+pub(crate) async fn explain(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let mut params = Params::of(request.uri())?;
+    let key = key_of(&mut params)?;
+    params.finish()?;
+    let explanation = app.engine()?.explain(&key).await;
+    Ok(json(&explanation.map_err(|error| Refusal::from(error.body()))?))
+}
+
+async fn invalidate_all(app: &App, names: Vec<Name>) -> Result<Response, Refusal> {
+    let written = app.engine()?.invalidate(names).await;
+    Ok(json(&written.map_err(|error| Refusal::from(error.body()))?))
+}
+
+fn parse_names(body: &[u8]) -> Result<Vec<Name>, Refusal> {
+    let request: serde_json::Result<wire::Invalidate> = serde_json::from_slice(body);
+    let names = request
+        .map_err(|error| {
+            Refusal::invalid(format!("the body is not `{{\"names\": [KEY or `tag:`TEXT, …]}}`: {error}"))
+        })?
+        .names;
+    if names.is_empty() {
+        return Err(Refusal::invalid("`names` is empty; name a key or a tag"));
+    }
+    match names.iter().find(|name| !name.is_tag() && name.as_key().is_none()) {
+        Some(name) => Err(Refusal::new(
+            ErrorCode::InvalidKey,
+            format!("`{name}` is neither a key nor a tag, and only these are invalidated by hand"),
+        )),
+        None => Ok(names),
+    }
+}
+
+fn key_of(params: &mut Params) -> Result<Key, Refusal> {
+    let text = params.take("key")?.ok_or_else(|| Refusal::invalid("the parameter `key` is missing"))?;
+    Key::parse(&text).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))
+}
+
+/// Reads the token that the answer must not be older than, from `after` or the header.
+fn after_of(params: &mut Params, headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
+    let by_parameter = params.take("after")?;
+    let Some(text) = by_parameter.as_deref().or(header_text(headers, header::AFTER)?) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|error: undercurrent_types::TokenError| {
+        Refusal::new(ErrorCode::InvalidCursor, error.to_string())
+    })
+}
+
+/// Reads the permission to fill a key that the refusal of a read gave.
+fn ticket_of(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
+    let Some(text) = header_text(headers, header::TICKET)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        Refusal::invalid(format!(
+            "`{text}` is not a ticket; the error of a read of a key that is not filled has one"
+        ))
+    })
+}
+
+/// Reads the level from `Prefer: freshness=<level>`; other preferences are passed over, as RFC 7240 says.
+fn level_of(headers: &HeaderMap) -> Result<Option<Level>, Refusal> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences =
+        values.flat_map(|value| value.split([',', ';'])).filter_map(|one| one.trim().split_once('='));
+    let Some((_, level)) = preferences.find(|(name, _)| name.trim().eq_ignore_ascii_case("freshness")) else {
+        return Ok(None);
+    };
+    let level = level.trim().trim_matches('"').parse::<Level>();
+    level.map(Some).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| Refusal::invalid(format!("the header `{name}` is not printable ASCII")))
+}
+
+fn respond(answer: &Answer, parts: &Parts) -> Response {
+    let version = answer.version();
+    let mut response = if is_known(&parts.headers, version) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if accepts(parts, "application/json") {
+        json(&context(answer))
+    } else if let Some(value) = answer.value() {
+        ([(CONTENT_TYPE, "application/octet-stream")], value.clone()).into_response()
+    } else {
+        Refusal::new(ErrorCode::NotFound, format!("what `{}` names is not there", answer.key()))
+            .into_response()
+    };
+    describe(answer, response.headers_mut());
+    response
+}
+
+/// Says whether the client has this version already: `If-None-Match`, compared as RFC 9110 says for reads.
+fn is_known(headers: &HeaderMap, version: Version) -> bool {
+    let version = version.to_string();
+    let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    tags.flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"') == version
+    })
+}
+
+fn context(answer: &Answer) -> wire::Context {
+    let (value, value_base64) = match answer.value().map(|value| (std::str::from_utf8(value), value)) {
+        Some((Ok(text), _)) => (Some(text.to_owned()), None),
+        Some((Err(_), bytes)) => (None, Some(STANDARD.encode(bytes))),
+        None => (None, None),
+    };
+    wire::Context {
+        key: answer.key().clone(),
+        value,
+        value_base64,
+        exists: answer.value().is_some(),
+        version: answer.version(),
+        age_ms: age_ms(answer),
+        level: answer.level(),
+        why: answer.why().word().to_owned(),
+        because: answer.why().to_string(),
+        token: answer.token(),
+    }
+}
+
+fn age_ms(answer: &Answer) -> u64 {
+    u64::try_from(answer.age().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Sets the headers that say why the answer may be trusted.
+fn describe(answer: &Answer, headers: &mut HeaderMap) {
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+    let because = answer.why().to_string();
+    let exists = if answer.value().is_some() { "true" } else { "false" };
+    let described = [
+        (ETAG.as_str(), format!("\"{}\"", answer.version())),
+        (header::VERSION, answer.version().to_string()),
+        (header::LEVEL, answer.level().to_string()),
+        (header::AGE_MS, age_ms(answer).to_string()),
+        (header::WHY, answer.why().word().to_owned()),
+        (header::BECAUSE, utf8_percent_encode(&because, ESCAPED).to_string()),
+        (header::TOKEN, answer.token().to_string()),
+        (header::EXISTS, exists.to_owned()),
+        (CACHE_CONTROL.as_str(), "private, no-cache".to_owned()),
+        (VARY.as_str(), "accept, prefer".to_owned()),
+        (X_CONTENT_TYPE_OPTIONS.as_str(), "nosniff".to_owned()),
+    ];
+    for (name, value) in described {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => {
+                headers.insert(name, value);
+            }
+            _ => tracing::error!(name, "a header can not be written"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn the_level_is_a_preference() {
+        let cases = [
+            ("freshness=verified", Some(Level::Verified)),
+            ("return=minimal, Freshness=\"bounded(2s)\"", Some("bounded(2s)".parse().unwrap())),
+            ("respond-async; freshness=local", Some(Level::Local)),
+            ("respond-async", None),
+        ];
+        for (value, level) in cases {
+            assert_eq!(level_of(&headers("prefer", value)).unwrap(), level, "`{value}`");
+        }
+        assert!(level_of(&headers("prefer", "freshness=fresher")).is_err());
+    }
+
+    #[test]
+    fn a_known_version_is_told() {
+        let version = Version::of(Some(b"x"));
+        for value in [format!("\"{version}\""), format!("\"other\", W/\"{version}\""), "*".to_owned()] {
+            assert!(is_known(&headers("if-none-match", &value), version), "`{value}`");
+        }
+        assert!(!is_known(&headers("if-none-match", "\"other\""), version));
+        assert!(!is_known(&HeaderMap::new(), version));
+    }
+
+    #[test]
+    fn only_keys_and_tags_are_invalidated_by_hand() {
+        assert_eq!(parse_names(br#"{"names":["state:a","tag:b"]}"#).unwrap().len(), 2);
+        for body in [
+            r#"{"names":[]}"#,
+            r#"{"names":["scope:/a"]}"#,
+            r#"{"names":["a"]}"#,
+            "[]",
+            r#"{"keys":["state:a"]}"#,
+        ] {
+            assert!(parse_names(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What operators and programs ask about the daemon itself.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use undercurrent_types::wire;
+
+use crate::app::App;
+use crate::query::Params;
+use crate::reply::{Refusal, json};
+
+/// Answers as long as the process lives.
+pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Response {
+    json(&health(&app))
+}
+
+/// Answers 200 once the store is recovered.
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    app.engine()?;
+    Ok(json(&health(&app)))
+}
+
+pub(crate) async fn status(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    Params::of(request.uri())?.finish()?;
+    Ok(json(&app.engine()?.status()))
+}
+
+pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    Params::of(request.uri())?.finish()?;
+    Ok(json(&app.engine()?.streams()))
+}
+
+fn health(app: &App) -> wire::Health {
+    wire::Health {
+        instance: app.instance().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ready: app.is_ready(),
+    }
+}
