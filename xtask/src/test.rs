@@ -13,6 +13,14 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     steps().iter().try_for_each(|step| step.run(root))
 }
 
+/// Runs seeded workloads under the history checker.
+pub(crate) fn check_freshness(root: &Path, seed: u64, seconds: u64) -> Result<()> {
+    let words = format!(
+        "run --locked --release --package undercurrent-check -- --seed {seed} --seconds {seconds}"
+    );
+    Step::cargo("freshness", &words).run(root)
+}
+
 /// The crates that `cargo test` tests by itself.
 const SHIPPED: [&str; 5] =
     ["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server", "undercurrent-cli"];

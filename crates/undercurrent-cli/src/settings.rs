@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use undercurrent::rules::RuleSet;
 use undercurrent_server::Listen;
 
 use crate::args::Serve;
@@ -18,6 +19,8 @@ struct File {
     listen: Option<String>,
     data: Option<PathBuf>,
     namespace: Option<String>,
+    /// A file with rules to add to the shipped ones, relative to this one.
+    rules: Option<PathBuf>,
     /// Values that are never stored.
     #[serde(default)]
     secrets: Vec<String>,
@@ -37,6 +40,9 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
         secrets: file.secrets,
         ..undercurrent::Config::default()
     };
+    if let Some(path) = &file.rules {
+        engine.rules = read_rules(path)?;
+    }
     if let Some(namespace) = namespace.map(str::to_owned).or(file.namespace) {
         engine.namespace = namespace;
     }
@@ -48,8 +54,16 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
     let mut file: File = toml::from_str(&text).map_err(|error| refuse(&error))?;
     let beside = path.parent().unwrap_or(Path::new(""));
-    file.roots.iter_mut().chain(&mut file.data).for_each(|one| *one = beside.join(&one));
+    file.roots.iter_mut().chain(&mut file.data).chain(&mut file.rules).for_each(|one| *one = beside.join(&one));
     Ok(file)
+}
+
+/// Reads rules and puts them behind the shipped ones; what is wrong is named with its line.
+pub(crate) fn read_rules(path: &Path) -> Result<RuleSet, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("`{}`: {error}", path.display())))?;
+    let name = path.display().to_string();
+    RuleSet::from_toml(&text, &name).map_err(|error| Failure::usage(error.to_string()))
 }
 
 #[cfg(test)]

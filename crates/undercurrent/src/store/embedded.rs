@@ -152,7 +152,7 @@ impl EmbeddedStore {
             failure: OnceLock::new(),
             reserved: AtomicU64::new(reserved.0),
             last_unsettled: AtomicU64::new(0),
-            settled_tx: watch::Sender::new(0),
+            settled_tx: watch::Sender::new(position.0),
         });
         let (closed_tx, closed_rx) = watch::channel(false);
         let flusher = Flusher::new(shared.clone(), log);
@@ -171,11 +171,10 @@ impl EmbeddedStore {
     async fn publish_batch(&self, batch: Batch) -> Result<Published, PublishError> {
         let shared = &self.shared;
         let draft = Draft::new(shared, batch)?;
-        let room = if draft.has_events() {
-            // The semaphore is never closed.
-            shared.room.clone().acquire_many_owned(draft.room()).await.ok()
-        } else {
-            shared.room_now(&draft)
+        let room = match shared.room_now(&draft) {
+            // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
+            None if draft.has_events() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
+            room => room,
         };
         let placed = shared.place(&draft, room)?;
         drop(draft);

@@ -4,3 +4,4 @@ mod ignoring;
 mod losses;
 mod moves;
 mod site;
+mod storm;

@@ -56,8 +56,9 @@ pub(crate) trait DiskFile: Send + Sync {
 }
 
 /// Held while a process uses a directory; dropping it gives the directory free.
-#[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file gives the lock free")] pub(crate) File);
+pub(crate) struct Lock(
+    #[expect(dead_code, reason = "dropping it is what it is for")] pub(crate) Box<dyn Send>,
+);
 
 /// The file system of the machine.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl Disk for RealDisk {
             Ok(()) => {
                 file.set_len(0)?;
                 writeln!(file, "{}", std::process::id())?;
-                Ok(Some(Lock(file)))
+                Ok(Some(Lock(Box::new(file))))
             }
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(e)) => Err(e),

@@ -17,6 +17,7 @@ use super::log::{Log, now_ms};
 use super::queue::{Failure, Item, Needs};
 use super::shared::Shared;
 use super::streams::Stream;
+use crate::store::Record;
 
 /// How many bytes of written commits stay in memory, so that readers at the tail need no disk.
 const TAIL: usize = 4 << 20;
@@ -62,8 +63,7 @@ impl Flusher {
         {
             self.fail(&e);
         }
-        self.shared.streams.end();
-        // The segment under way first, then the lock.
+        // The live rings and the segment under way first, then the lock.
         drop(self);
         drop(lock);
         closed_tx.send_replace(true);
@@ -124,15 +124,15 @@ impl Flusher {
 
     /// Says where in the log the commits lie, now that they can be read there.
     fn note_places(&self, placed: &[Placed]) {
-        let mut history = self.shared.history.lock();
         for Placed { item, offset } in placed {
-            let Some(write) = &item.write else { continue };
-            if write.has_names {
-                history.written(write.position, *offset);
-            }
             for event in &item.events {
                 event.stream.written(event.record.cursor.seq, *offset);
             }
+        }
+        let mut history = self.shared.history.lock();
+        let moving = placed.iter().filter_map(|placed| Some((placed.item.write.as_ref()?, placed.offset)));
+        for (write, offset) in moving.filter(|(write, _)| write.has_names) {
+            history.written(write.position, offset);
         }
     }
 
@@ -172,7 +172,8 @@ impl Flusher {
     /// Keeps the events of the newest commits in memory, up to a bound, and lets those before them go.
     fn keep_tail(&mut self, placed: &[Placed]) {
         for Placed { item, .. } in placed.iter().filter(|placed| !placed.item.events.is_empty()) {
-            let bytes = item.write.as_ref().map_or(0, |write| write.payload.len());
+            let payload = item.write.as_ref().map_or(0, |write| write.payload.len());
+            let bytes = payload + item.events.len() * size_of::<Record>();
             let mut events: Vec<(Arc<Stream>, usize)> = Vec::new();
             for event in &item.events {
                 match events.last_mut().filter(|(stream, _)| Arc::ptr_eq(stream, &event.stream)) {
@@ -199,6 +200,17 @@ impl Flusher {
         self.log.cut(self.seen);
         self.shared.settled_tx.send_replace(u64::MAX);
         failure
+    }
+}
+
+impl Drop for Flusher {
+    /// Whatever ends the thread, nobody waits for it any more: a defect here is a failure of the log.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail(&io::Error::other("the thread that writes it panicked"));
+        }
+        self.shared.queue.end();
+        self.shared.streams.end();
     }
 }
 

@@ -101,11 +101,15 @@ struct Waiting {
     bytes: usize,
     urgent: bool,
     closing: bool,
+    ended: bool,
 }
 
 impl Queue {
     pub(super) fn push(&self, item: Item) {
         let mut waiting = self.waiting.lock();
+        if waiting.ended {
+            return;
+        }
         waiting.bytes += item.write.as_ref().map_or(0, |write| write.payload.len());
         let was_urgent = waiting.urgent;
         waiting.urgent |= item.needs > Needs::Nothing || waiting.bytes >= ENOUGH;
@@ -135,5 +139,12 @@ impl Queue {
     pub(super) fn close(&self) {
         self.waiting.lock().closing = true;
         self.changed.notify_one();
+    }
+
+    /// Drops what is there and whatever comes: nobody takes it any more.
+    pub(super) fn end(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.ended = true;
+        waiting.items = Vec::new();
     }
 }

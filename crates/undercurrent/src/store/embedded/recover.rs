@@ -5,6 +5,7 @@
 //! nothing is written to a segment before all of the one before it is on disk.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
     let mut replay = Replay::new(now_ms(), history_from);
     let (last, stop) = read_all(&all, &mut replay)?;
     let segment = &all[last];
-    mend(segment, stop.at()).map_err(OpenStoreError::io(&segment.path, "mended"))?;
+    mend(segment, &stop).map_err(OpenStoreError::io(&segment.path, "mended"))?;
     let segments = Arc::new(Segments::default());
     all[..=last].iter().for_each(|segment| segments.insert(segment.clone()));
     let next = keep_unused(disk, segment, &all[last + 1..])?;
@@ -147,10 +148,10 @@ fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, Open
 fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), OpenStoreError> {
     for (i, segment) in all.iter().enumerate() {
         let later = &all[i + 1..];
-        let stop = read_segment(segment, replay)?;
-        match (&stop, later.first()) {
-            (Stop::Ended { at, reason }, _) => {
-                check_torn(segment, later, *at, reason)?;
+        let mut stop = read_segment(segment, replay)?;
+        match (&mut stop, later.first()) {
+            (Stop::Ended { at, reason, dirty_to }, _) => {
+                *dirty_to = check_torn(segment, later, *at, reason)?;
                 return Ok((i, stop));
             }
             (Stop::Sealed(_), None) => return Ok((i, stop)),
@@ -169,16 +170,8 @@ fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), 
 enum Stop {
     /// Behind its seal.
     Sealed(u64),
-    /// At something that is no record.
-    Ended { at: u64, reason: &'static str },
-}
-
-impl Stop {
-    fn at(&self) -> u64 {
-        match self {
-            Self::Sealed(at) | Self::Ended { at, .. } => *at,
-        }
-    }
+    /// At something that is no record; up to `dirty_to` the rest is not all zeros.
+    Ended { at: u64, reason: &'static str, dirty_to: u64 },
 }
 
 fn read_segment(segment: &Arc<Segment>, replay: &mut Replay) -> Result<Stop, OpenStoreError> {
@@ -195,16 +188,16 @@ fn read_segment(segment: &Arc<Segment>, replay: &mut Replay) -> Result<Stop, Ope
                 let what = format!("a format with records of kind {kind}");
                 return Err(OpenStoreError::Newer { path: segment.path.clone(), what });
             }
-            Found::Nothing => return Ok(Stop::Ended { at, reason: "there are only zeros" }),
-            Found::Bad(reason) => return Ok(Stop::Ended { at, reason }),
-            Found::Short(_) => return Ok(Stop::Ended { at, reason: "the record is cut" }),
+            Found::Nothing => return Ok(ended(at, "there are only zeros")),
+            Found::Bad(reason) => return Ok(ended(at, reason)),
+            Found::Short(_) => return Ok(ended(at, "the record is cut")),
         };
         at += (FRAME + len) as u64;
         if frame.kind == Kind::Seal {
             return Ok(Stop::Sealed(at));
         }
     }
-    Ok(Stop::Ended { at, reason: "the segment ends without its seal" })
+    Ok(ended(at, "the segment ends without its seal"))
 }
 
 /// Says whether something was written behind the header of a segment.
@@ -214,69 +207,84 @@ fn is_used(segment: &Segment) -> Result<bool, OpenStoreError> {
     Ok(head.iter().any(|&b| b != 0))
 }
 
-/// Refuses to take for a torn end what was once on disk.
+fn ended(at: u64, reason: &'static str) -> Stop {
+    Stop::Ended { at, reason, dirty_to: at }
+}
+
+/// Refuses to take for a torn end what was once on disk, and returns up to where the rest is not zeros.
 fn check_torn(
     segment: &Arc<Segment>,
     later: &[Arc<Segment>],
     at: u64,
     reason: &str,
-) -> Result<(), OpenStoreError> {
+) -> Result<u64, OpenStoreError> {
     for next in later {
         if is_used(next)? {
             let reason = format!("{reason}, and the log goes on in `{}`", next.path.display());
             return Err(corrupt(segment, at, reason));
         }
     }
-    let witness = find_witness(segment, at).map_err(OpenStoreError::io(&segment.path, "read"))?;
-    match witness {
+    let rest = search_rest(segment, at).map_err(OpenStoreError::io(&segment.path, "read"))?;
+    match rest.witness {
         Some(frame) => {
             let place = segment.place(frame.offset);
             let reason = format!("{reason}, and the record at byte {place} says that it was on disk");
             Err(corrupt(segment, at, reason))
         }
-        None => Ok(()),
+        None => Ok(rest.dirty_to),
     }
 }
 
-/// Looks for a record behind a place that was written when that place was known to be on disk.
-fn find_witness(segment: &Arc<Segment>, at: u64) -> io::Result<Option<Frame>> {
+/// What lies behind the end of a log.
+struct Rest {
+    /// A record that was written when the end was known to be on disk.
+    witness: Option<Frame>,
+    dirty_to: u64,
+}
+
+/// Looks at everything behind the end of a log. Almost always it is zeros, which are passed over quickly.
+fn search_rest(segment: &Arc<Segment>, at: u64) -> io::Result<Rest> {
+    let mut rest = Rest { witness: None, dirty_to: at };
     let mut window = Window::over(segment.clone(), CHUNK);
-    let mut block = vec![0; BLOCK];
+    let mut chunk = vec![0; CHUNK];
     let mut from = at;
     while from < segment.end() {
-        let len = BLOCK.min((segment.end() - from) as usize);
-        let read = segment.file.read_at(&mut block[..len], segment.place(from))?;
-        if block[..read].iter().any(|&b| b != 0) {
-            for offset in (from..from + len as u64).step_by(8) {
-                if segment.end() - offset < FRAME as u64 {
-                    break;
-                }
-                if let Found::Record(frame, _) = window.find(offset)?
-                    && frame.synced > at
-                {
-                    return Ok(Some(frame));
-                }
+        let len = CHUNK.min((segment.end() - from) as usize);
+        let read = segment.file.read_at(&mut chunk[..len], segment.place(from))?;
+        for (i, block) in chunk[..read].chunks(BLOCK).enumerate() {
+            if block == &[0; BLOCK][..block.len()] {
+                continue;
+            }
+            let begin = from + (i * BLOCK) as u64;
+            rest.dirty_to = begin + block.len() as u64;
+            rest.witness = find_witness(&mut window, begin..rest.dirty_to, at)?;
+            if rest.witness.is_some() {
+                return Ok(rest);
             }
         }
         from += len as u64;
     }
+    Ok(rest)
+}
+
+fn find_witness(window: &mut Window, block: Range<u64>, at: u64) -> io::Result<Option<Frame>> {
+    for offset in block.step_by(8) {
+        if let Found::Record(frame, _) = window.find(offset)?
+            && frame.synced > at
+        {
+            return Ok(Some(frame));
+        }
+    }
     Ok(None)
 }
 
-/// Makes the end of the log what a new segment's rest is, zeros, and makes all that was read last: it may have been
-/// written and not synced, and is about to be shown.
-fn mend(segment: &Segment, at: u64) -> io::Result<()> {
-    let (from, end) = (segment.place(at), segment.header.size);
-    let len = segment.file.len()?;
-    let mut block = vec![0; CHUNK];
-    let mut place = from;
-    while place < end {
-        let part = CHUNK.min((end - place) as usize);
-        let read = segment.file.read_at(&mut block[..part], place)?;
-        if block[..read].iter().any(|&b| b != 0) || place + part as u64 > len {
-            write_zeros(&*segment.file, place, place + part as u64)?;
-        }
-        place += part as u64;
+/// Makes the end of the log what the rest of a new segment is, zeros, and makes all that was read last: it may have
+/// been written and not synced, and is about to be shown.
+fn mend(segment: &Segment, stop: &Stop) -> io::Result<()> {
+    if let Stop::Ended { at, dirty_to, .. } = stop {
+        write_zeros(&*segment.file, segment.place(*at), segment.place(*dirty_to))?;
+        let (len, size) = (segment.file.len()?, segment.header.size);
+        write_zeros(&*segment.file, len.max(segment.place(*at)), size.max(len))?;
     }
     segment.file.sync_data()
 }

@@ -66,6 +66,8 @@ impl Shared {
 
     /// Waits until everything up to a position is visible or failed.
     pub(super) async fn settled(&self, at: Position) {
+        // Events that are visible at once become so while the order is held, just after their position can be read.
+        drop(self.order.lock());
         let needed = at.0.min(self.last_unsettled.load(Ordering::Acquire));
         let mut settled_rx = self.settled_tx.subscribe();
         // The sender lives as long as `self`.

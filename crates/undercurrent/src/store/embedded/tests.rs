@@ -1,4 +1,7 @@
 //! Tests of the whole store: the contract, and what concerns only this one.
 
 mod contract;
+mod disk;
+mod durability;
+mod recovery;
 mod support;

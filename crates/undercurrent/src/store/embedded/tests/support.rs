@@ -1,14 +1,19 @@
-//! Stores in temporary directories.
+//! Stores to test, in directories and in memory.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
+use undercurrent_types::Durability;
 
-use crate::store::Store;
-use crate::store::contract::Subject;
-use crate::store::embedded::{EmbeddedStore, StoreOptions};
+use super::disk::MemoryDisk;
+use crate::store::contract::{Subject, batch, new};
+use crate::store::embedded::frame::{FRAME, Found, Frame, find};
+use crate::store::embedded::segment::{HEADER, SegmentHeader};
+use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
+use crate::store::{NewEvent, Published, Store};
 
 /// Small segments, so that tests go through many of them.
 pub(super) fn small() -> StoreOptions {
@@ -41,4 +46,53 @@ impl Subject for InDirectory {
         }
         .boxed()
     }
+}
+
+const DIR: &str = "/data";
+
+/// The path of the segment with a base.
+pub(super) fn segment(base: u64) -> PathBuf {
+    Path::new(DIR).join("log").join(format!("{base:016x}.seg"))
+}
+
+pub(super) fn segments(disk: &MemoryDisk) -> Vec<String> {
+    disk.names(&Path::new(DIR).join("log"))
+}
+
+pub(super) fn open(disk: &MemoryDisk) -> EmbeddedStore {
+    try_open(disk).unwrap()
+}
+
+pub(super) fn try_open(disk: &MemoryDisk) -> Result<EmbeddedStore, OpenStoreError> {
+    open_with(disk, small())
+}
+
+pub(super) fn open_with(disk: &MemoryDisk, options: StoreOptions) -> Result<EmbeddedStore, OpenStoreError> {
+    EmbeddedStore::open_on(Arc::new(disk.clone()), Path::new(DIR), options)
+}
+
+/// An event for a stream of some durability.
+pub(super) fn lasting(durability: Durability, to: &str, id: &str) -> NewEvent {
+    NewEvent { durability, ..new(to, id) }
+}
+
+pub(super) async fn publish_as(
+    store: &EmbeddedStore,
+    durability: Durability,
+    to: &str,
+    id: &str,
+) -> Published {
+    store.publish(batch(vec![lasting(durability, to, id)])).await.unwrap()
+}
+
+/// Returns the records of the first segment, with where each ends.
+pub(super) fn frames(bytes: &[u8]) -> Vec<(Frame, usize)> {
+    let header = SegmentHeader::decode(bytes).unwrap();
+    let mut at = HEADER as usize;
+    let mut frames = Vec::new();
+    while let Found::Record(frame, payload) = find(&bytes[at..], header.base + at as u64, header.salt) {
+        at += FRAME + payload.len();
+        frames.push((frame, at));
+    }
+    frames
 }
