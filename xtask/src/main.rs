@@ -34,6 +34,16 @@ enum Command {
         #[arg(long)]
         short: bool,
     },
+    /// Runs seeded workloads and checks that no read after a change was given the old value. A seed that fails fails
+    /// again.
+    CheckFreshness {
+        /// The first seed; each workload takes the next.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// For how many minutes.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -41,6 +51,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(root()),
         Command::Lint => lint::run(root()),
         Command::Bench { short } => bench::run(root(), short),
+        Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -77,7 +77,9 @@ pub fn judge(history: &[Operation]) -> Vec<Violation> {
                 known.begun.add(begin, version);
                 known.written.add(end, version);
             }
-            Operation::Announce { leaf, version, end } => leaves.entry(leaf).or_default().announced.add(end, version),
+            Operation::Announce { leaf, version, end } => {
+                leaves.entry(leaf).or_default().announced.add(end, version);
+            }
             Operation::Read { .. } => {}
         }
     }

@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         }
     }
     let rate = operations as f64 / judging.as_secs_f64();
-    let _ = writeln!(out, "{runs} runs, {operations} operations, no violation; judged {rate:.0} operations a second");
+    let _ = writeln!(
+        out,
+        "{runs} runs, {operations} operations, no violation; judged {rate:.0} operations a second"
+    );
     ExitCode::SUCCESS
 }

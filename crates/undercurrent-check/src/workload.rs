@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use undercurrent::cache::{Cache, CacheOptions, Check, Inputs, LoadError, Loaded, Loader, ReadOptions, Validator};
+use undercurrent::cache::{
+    Cache, CacheOptions, Check, Inputs, LoadError, Loaded, Loader, ReadOptions, Validator,
+};
 use undercurrent::event_stream::Redactor;
 use undercurrent::rules::RuleSet;
 use undercurrent::store::embedded::{EmbeddedStore, StoreOptions};
@@ -128,7 +130,7 @@ impl Loader for World {
                     pause().await;
                     let value = (!is_absent(version)).then(|| Bytes::from(format!("{leaf}={version};")));
                     // Every other leaf can be asked cheaply.
-                    let validator = (leaf % 2 == 0).then(|| Validator(version.to_le_bytes().into()));
+                    let validator = leaf.is_multiple_of(2).then(|| Validator(version.to_le_bytes().into()));
                     Ok(Loaded { value, validator, names: vec![tag_of(leaf), scope], max_age: None })
                 }
                 part => {
@@ -136,7 +138,9 @@ impl Loader for World {
                     for input in inputs_of(key) {
                         match inputs.get(&input).await? {
                             Some(value) => text.push_str(std::str::from_utf8(&value).expect("it is text")),
-                            None => text.push_str(&format!("{}=-;", input.rest().trim_start_matches("leaf/"))),
+                            None => {
+                                text.push_str(&format!("{}=-;", input.rest().trim_start_matches("leaf/")));
+                            }
                         }
                         pause().await;
                     }
@@ -155,7 +159,11 @@ impl Loader for World {
         })
     }
 
-    fn check<'a>(&'a self, key: &'a Key, validator: &'a Validator) -> BoxFuture<'a, Result<Check, LoadError>> {
+    fn check<'a>(
+        &'a self,
+        key: &'a Key,
+        validator: &'a Validator,
+    ) -> BoxFuture<'a, Result<Check, LoadError>> {
         Box::pin(async move {
             pause().await;
             let leaf = key.rest().trim_start_matches("leaf/").parse().expect("only leaves have validators");
@@ -189,8 +197,9 @@ pub fn run(seed: u64, size: Size) -> Vec<Operation> {
         let namespace = "check".to_owned();
         let events =
             EventStream::assemble(namespace, store.clone(), cache, RuleSet::shipped(), Redactor::default());
-        let mut tasks: Vec<_> =
-            (0..LEAVES + MIDDLES).map(|leaf| tokio::spawn(write(world.clone(), store.clone(), leaf, size))).collect();
+        let mut tasks: Vec<_> = (0..LEAVES + MIDDLES)
+            .map(|leaf| tokio::spawn(write(world.clone(), store.clone(), leaf, size)))
+            .collect();
         tasks.extend((0..size.readers).map(|_| tokio::spawn(read(world.clone(), events.clone(), size))));
         tasks.push(tokio::spawn(doubt(world.clone(), store.clone(), size)));
         for task in tasks {
@@ -271,7 +280,7 @@ async fn read(world: Arc<World>, events: EventStream, size: Size) {
             _ => Promise::Announced,
         };
         let begin = world.now();
-        let options = ReadOptions { level: Some(level), reload, after: None };
+        let options = ReadOptions { level: Some(level), reload, ..ReadOptions::default() };
         let Ok(answer) = events.get_app_context(&key).with(options).await else {
             // The sources moved during every try: said, not guessed.
             continue;

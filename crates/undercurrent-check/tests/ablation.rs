@@ -34,7 +34,6 @@ missed! {
     committing_with_the_own_key_only_is_noticed CommitClosure;
     a_closure_of_direct_inputs_only_is_noticed ClosureTransitive;
     restamping_with_the_position_after_the_checks_is_noticed RestampAtH;
-    restamping_with_the_old_closure_is_noticed RestampClosure;
     a_cutoff_although_an_own_name_moved_is_noticed CutoffOwnUnmoved;
     a_cutoff_on_old_inputs_is_noticed CutoffInputsFresh;
     a_change_found_and_not_announced_is_noticed AnnounceChange;
@@ -42,5 +41,6 @@ missed! {
     reading_an_input_twice_is_noticed ReadOnce;
     exempting_what_is_not_there_is_noticed NegativeAlike;
     ignoring_doubt_is_noticed DoubtCounts;
+    joining_a_load_of_what_is_in_doubt_is_noticed DoubtAsked;
     a_hit_that_looks_at_one_floor_is_noticed HitClosure;
 }

@@ -23,6 +23,7 @@ pub struct Get {
     after: Option<Token>,
     if_version: Option<Version>,
     reload: bool,
+    stale_on_error: bool,
 }
 
 /// A value with the reasons to trust it.
@@ -46,7 +47,7 @@ pub struct Answer {
 
 impl Get {
     pub(crate) fn new(client: Client, key: Key) -> Self {
-        Self { client, key, level: None, after: None, if_version: None, reload: false }
+        Self { client, key, level: None, after: None, if_version: None, reload: false, stale_on_error: false }
     }
 
     /// Asks for a level instead of the key's default.
@@ -67,6 +68,11 @@ impl Get {
     /// Asks for a load, whatever is in memory.
     pub fn reload(self) -> Self {
         Self { reload: true, ..self }
+    }
+
+    /// Takes what is in memory when the value can not be loaded; the answer says so.
+    pub fn stale_on_error(self) -> Self {
+        Self { stale_on_error: true, ..self }
     }
 
     /// Reads the bytes of the value; `None` where the version is the one that the caller has.
@@ -109,6 +115,9 @@ impl Get {
         }
         if self.reload {
             query.push(("reload", "true".to_owned()));
+        }
+        if self.stale_on_error {
+            query.push(("stale_on_error", "true".to_owned()));
         }
         let mut request = self.client.request(Method::GET, "/v1/context").query(&query);
         if let Some(level) = self.level {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use undercurrent::cache::Answer;
+use undercurrent::cache::{Answer, ReadOptions};
 use undercurrent_types::wire::{self, header};
 use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version};
 
@@ -27,18 +27,11 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Result
     let key = key_of(&mut params)?;
     let after = after_of(&mut params, &parts.headers)?;
     let reload = params.parse("reload", "`true` or `false`")?.unwrap_or(false);
+    let stale_on_error = params.parse("stale_on_error", "`true` or `false`")?.unwrap_or(false);
     params.finish()?;
-    let mut get = app.engine()?.get_app_context(key);
-    if let Some(level) = level_of(&parts.headers)? {
-        get = get.level(level);
-    }
-    if let Some(token) = after {
-        get = get.after(token);
-    }
-    if reload {
-        get = get.reload();
-    }
-    let answer = get.await.map_err(|error| Refusal::from(error.body()))?;
+    let options = ReadOptions { level: level_of(&parts.headers)?, after, reload, stale_on_error };
+    let answer = app.engine()?.get_app_context(key).with(options).await;
+    let answer = answer.map_err(|error| Refusal::from(error.body()))?;
     Ok(respond(&answer, &parts))
 }
 
@@ -49,7 +42,7 @@ pub(crate) async fn put(State(app): State<Arc<App>>, request: Request) -> Result
     let key = key_of(&mut params)?;
     params.finish()?;
     let engine = app.engine()?;
-    let ticket = header_text(&parts.headers, header::TICKET)?;
+    let ticket = ticket_of(&parts.headers)?;
     let received = app.bodies().read(&parts.headers, sent, body::VALUE).await?;
     let written = engine.put(&key, received.bytes.clone(), ticket).await;
     Ok(json(&written.map_err(|error| Refusal::from(error.body()))?))
@@ -121,6 +114,16 @@ fn after_of(params: &mut Params, headers: &HeaderMap) -> Result<Option<Token>, R
     };
     text.parse().map(Some).map_err(|error: undercurrent_types::TokenError| {
         Refusal::new(ErrorCode::InvalidCursor, error.to_string())
+    })
+}
+
+/// Reads the permission to fill a key that the refusal of a read gave.
+fn ticket_of(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
+    let Some(text) = header_text(headers, header::TICKET)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        Refusal::invalid(format!(
+            "`{text}` is not a ticket; the error of a read of a key that is not filled has one"
+        ))
     })
 }
 

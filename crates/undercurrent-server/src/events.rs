@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use undercurrent::event_stream::Outgoing;
-use undercurrent::stream::{Filter, Subscription};
-use undercurrent_types::{Cursor, ErrorBody, ErrorCode, Seq, StreamName};
+use undercurrent::stream::{Filter, Start, Subscription};
+use undercurrent_types::{CursorError, ErrorBody, ErrorCode, Seq, StreamName};
 
 use crate::app::App;
 use crate::body;
@@ -73,24 +73,14 @@ pub(crate) fn stream_of(uri: &Uri) -> Result<StreamName, Refusal> {
     name.parse::<StreamName>().map_err(|error| Refusal::new(ErrorCode::InvalidStream, error.to_string()))
 }
 
-/// Where a reader begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    Beginning,
-    Now,
-    After(Cursor),
-}
-
-impl Start {
-    /// Reads `beginning`, `now` or a cursor; nothing is the beginning.
-    pub(crate) fn parse(text: Option<&str>) -> Result<Self, Refusal> {
-        match text {
-            None | Some("beginning") => Ok(Self::Beginning),
-            Some("now") => Ok(Self::Now),
-            Some(text) => text.parse().map(Self::After).map_err(|error: undercurrent_types::CursorError| {
-                Refusal::new(ErrorCode::InvalidCursor, format!("{error}; or `beginning`, or `now`"))
-            }),
-        }
+/// Reads where to begin: `beginning`, `now` or a cursor; nothing is the beginning.
+pub(crate) fn start_of(text: Option<&str>) -> Result<Start, Refusal> {
+    match text {
+        None | Some("beginning") => Ok(Start::Beginning),
+        Some("now") => Ok(Start::Now),
+        Some(text) => text.parse().map(Start::After).map_err(|error: CursorError| {
+            Refusal::new(ErrorCode::InvalidCursor, format!("{error}; or `beginning`, or `now`"))
+        }),
     }
 }
 
@@ -98,30 +88,25 @@ impl Start {
 pub(crate) fn filter_of(params: &mut Params) -> Result<Filter, Refusal> {
     let mut filter = Filter::default();
     for pattern in params.take_all("type") {
-        filter = filter.with_type(&pattern).map_err(|error| Refusal::invalid(error.to_string()))?;
+        filter = filter.with_type(&pattern).map_err(|error| error.body())?;
     }
     for prefix in params.take_all("source") {
-        filter = filter.with_source(&prefix);
+        filter = filter.with_source(&prefix).map_err(|error| error.body())?;
     }
-    for subject in params.take_all("subject") {
-        filter = filter.with_subject(&subject);
+    for pattern in params.take_all("subject") {
+        filter = filter.with_subject(&pattern).map_err(|error| error.body())?;
     }
     Ok(filter)
 }
 
 pub(crate) async fn subscribe(
     app: &App,
-    stream: &StreamName,
+    stream: StreamName,
     start: Start,
     filter: Filter,
 ) -> Result<Subscription, Refusal> {
-    let subscribe = app.engine()?.subscribe(stream).filter(filter);
-    let subscribe = match start {
-        Start::Beginning => subscribe.from_beginning(),
-        Start::Now => subscribe.from_now(),
-        Start::After(cursor) => subscribe.from(cursor),
-    };
-    subscribe.open().await.map_err(|error| error.body().into())
+    let opened = app.engine()?.subscribe(stream).start(start).filter(filter).await;
+    opened.map_err(|error| error.body().into())
 }
 
 /// Says that the daemon ends.

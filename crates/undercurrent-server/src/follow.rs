@@ -23,7 +23,7 @@ use undercurrent::stream::{Delivery, Subscription};
 use undercurrent_types::wire;
 
 use crate::app::App;
-use crate::events::{Start, filter_of, stream_of, subscribe};
+use crate::events::{filter_of, start_of, stream_of, subscribe};
 use crate::query::Params;
 use crate::reply::Refusal;
 
@@ -41,9 +41,9 @@ pub(crate) async fn follow(app: &Arc<App>, parts: &Parts) -> Result<Response, Re
     params.finish()?;
     // A client that reconnects sends the header and repeats the address: the header is newer.
     let last = parts.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("\u{fffd}"));
-    let start = Start::parse(last.filter(|id| !id.is_empty()).or(from.as_deref()))?;
+    let start = start_of(last.filter(|id| !id.is_empty()).or(from.as_deref()))?;
     let permit = app.begin_subscription()?;
-    let subscription = subscribe(app, &stream, start, filter).await?;
+    let subscription = subscribe(app, stream, start, filter).await?;
     let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follow =

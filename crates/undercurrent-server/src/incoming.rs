@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn what_is_no_event_in_headers_is_refused() {
-        let refused: [(&[(&str, &str)], &[u8]); 6] = [
+        type Headers = &'static [(&'static str, &'static str)];
+        let refused: [(Headers, &[u8]); 6] = [
             (&[("ce-id", "2")], b""),
             (&[("ce-sequence", "1")], b""),
             (&[("ce-data", "1")], b""),

@@ -12,7 +12,7 @@ use undercurrent_types::wire::{self, header};
 use undercurrent_types::{ErrorBody, ErrorCode};
 
 use crate::app::App;
-use crate::events::{Start, ending, filter_of, stream_of, subscribe};
+use crate::events::{ending, filter_of, start_of, stream_of, subscribe};
 use crate::query::Params;
 use crate::reply::Refusal;
 
@@ -31,12 +31,12 @@ const BYTES: usize = 8 << 20;
 pub(crate) async fn page(app: &Arc<App>, parts: &Parts) -> Result<Response, Refusal> {
     let stream = stream_of(&parts.uri)?;
     let mut params = Params::of(&parts.uri)?;
-    let start = Start::parse(params.take("from")?.as_deref())?;
+    let start = start_of(params.take("from")?.as_deref())?;
     let limit = limit_of(&mut params)?;
     let filter = filter_of(&mut params)?;
     params.finish()?;
     let _permit = app.begin_subscription()?;
-    let mut subscription = subscribe(app, &stream, start, filter).await?;
+    let mut subscription = subscribe(app, stream, start, filter).await?;
     let page = tokio::select! {
         page = Page::read(&mut subscription, limit) => page?,
         () = app.stopping().cancelled() => return Err(ending().into()),

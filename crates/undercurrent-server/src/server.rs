@@ -1,13 +1,15 @@
 //! From a configuration to a daemon that answers, and its end.
 
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use undercurrent::store::embedded::OpenStoreError;
 use undercurrent::{EventStream, OpenError};
-use undercurrent_types::ErrorBody;
+use undercurrent_types::{ErrorBody, ErrorCode};
 
 use crate::accept;
 use crate::app::{self, App};
@@ -47,9 +49,34 @@ impl ServeError {
     pub fn body(&self) -> ErrorBody {
         match self {
             Self::Bind(error) => error.body(),
-            Self::Open(error) => error.body(),
+            Self::Open(error) => ErrorBody::new(open_code(error), with_causes(error)),
         }
     }
+}
+
+fn open_code(error: &OpenError) -> ErrorCode {
+    match error {
+        OpenError::Root(_) | OpenError::DataInRoot { .. } | OpenError::NoStateDir => {
+            ErrorCode::InvalidRequest
+        }
+        OpenError::Store(OpenStoreError::InUse { .. }) => ErrorCode::Conflict,
+        OpenError::Local(_) => ErrorCode::Unavailable,
+        _ => ErrorCode::StoreFailed,
+    }
+}
+
+/// Writes an error with what caused it, where it does not say that itself.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        let more = one.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = one.source();
+    }
+    text
 }
 
 /// A daemon that listens and does not answer yet.

@@ -45,7 +45,9 @@ pub struct Cursor {
 
 /// A text that is no cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a cursor: expected `<16 hexadecimal digits>.<16 decimal digits>`, as an acknowledgement or an event's `sequence` gives it")]
+#[error(
+    "`{0}` is not a cursor: expected `<16 hexadecimal digits>.<16 decimal digits>`, as an acknowledgement or an event's `sequence` gives it"
+)]
 pub struct CursorError(pub String);
 
 impl fmt::Display for Cursor {
@@ -109,9 +111,16 @@ mod tests {
 
     #[test]
     fn a_malformed_cursor_is_refused() {
-        for text in ["", "1.1", "0000000000000001", "0000000000000001.", "000000000000000g.0000000000000001",
-            "0000000000000001.+000000000000001", "0000000000000001.00000000000000011", "000000000000000A.0000000000000001"]
-        {
+        for text in [
+            "",
+            "1.1",
+            "0000000000000001",
+            "0000000000000001.",
+            "000000000000000g.0000000000000001",
+            "0000000000000001.+000000000000001",
+            "0000000000000001.00000000000000011",
+            "000000000000000A.0000000000000001",
+        ] {
             assert!(text.parse::<Cursor>().is_err(), "`{text}` was accepted");
         }
     }

@@ -61,13 +61,19 @@ impl Key {
             return Err(refuse("there is nothing after the kind"));
         }
         if matches!(kind, "file" | "dir" | "git") && rest.starts_with("//") {
-            return Err(refuse("`//` begins the name of a workspace, which only a shared store has; write one `/`"));
+            return Err(refuse(
+                "`//` begins the name of a workspace, which only a shared store has; write one `/`",
+            ));
         }
         let canonical = match kind {
             "file" | "dir" => normalise(rest),
             "git" => match rest.split_once('#') {
-                Some((root, part)) if is_git_part(part) => normalise(root).map(|root| format!("{root}#{part}")),
-                _ => return Err(refuse("expected `git:/root#status`, `#head`, `#diff`, `#log` or `#branch`")),
+                Some((root, part)) if is_git_part(part) => {
+                    normalise(root).map(|root| format!("{root}#{part}"))
+                }
+                _ => {
+                    return Err(refuse("expected `git:/root#status`, `#head`, `#diff`, `#log` or `#branch`"));
+                }
             },
             _ => return Ok(Self(bare.into())),
         };

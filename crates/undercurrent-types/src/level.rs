@@ -25,7 +25,9 @@ pub enum Level {
 
 /// A text that is no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a level: expected `local`, `bounded(<n>ms)` (also `s`, `m`), `fresh`, `synced` or `verified`")]
+#[error(
+    "`{0}` is not a level: expected `local`, `bounded(<n>ms)` (also `s`, `m`), `fresh`, `synced` or `verified`"
+)]
 pub struct LevelError(pub String);
 
 impl fmt::Display for Level {

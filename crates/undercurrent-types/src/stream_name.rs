@@ -82,6 +82,13 @@ impl From<&StreamName> for StreamName {
     }
 }
 
+/// What is a name already needs no check; so a function can take a name or a text.
+impl From<std::convert::Infallible> for StreamNameError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl<'de> Deserialize<'de> for StreamName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -98,7 +105,8 @@ mod tests {
             assert_eq!(good.parse::<StreamName>().unwrap().as_str(), good);
         }
         let long = "a".repeat(257);
-        for bad in ["", "/", "a/", "/a", "a//b", "..", "a/../b", "$invalidations", "a b", "ä", "a\n", &long] {
+        for bad in ["", "/", "a/", "/a", "a//b", "..", "a/../b", "$invalidations", "a b", "ä", "a\n", &long]
+        {
             assert!(bad.parse::<StreamName>().is_err(), "`{bad}` was accepted");
         }
     }

@@ -35,7 +35,9 @@ pub struct Token {
 
 /// A text that is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a token: expected `<16 hexadecimal digits>-<number>`, as an acknowledgement or an event's `position` gives it")]
+#[error(
+    "`{0}` is not a token: expected `<16 hexadecimal digits>-<number>`, as an acknowledgement or an event's `position` gives it"
+)]
 pub struct TokenError(pub String);
 
 impl fmt::Display for Token {

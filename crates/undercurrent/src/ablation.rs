@@ -18,8 +18,6 @@ pub enum Step {
     ClosureTransitive,
     /// A restamp is as of the position before its checks.
     RestampAtH,
-    /// A restamp takes the closures that its inputs have now.
-    RestampClosure,
     /// The cutoff is for values none of whose own names moved.
     CutoffOwnUnmoved,
     /// The cutoff reads its inputs no older than itself.
@@ -34,6 +32,8 @@ pub enum Step {
     NegativeAlike,
     /// What nobody vouches for is not kept as valid.
     DoubtCounts,
+    /// What nobody vouches for is asked for at every read.
+    DoubtAsked,
     /// A hit looks at the floors of its whole closure.
     HitClosure,
 }
@@ -47,7 +47,6 @@ impl Step {
         Self::CommitClosure,
         Self::ClosureTransitive,
         Self::RestampAtH,
-        Self::RestampClosure,
         Self::CutoffOwnUnmoved,
         Self::CutoffInputsFresh,
         Self::AnnounceChange,
@@ -55,6 +54,7 @@ impl Step {
         Self::ReadOnce,
         Self::NegativeAlike,
         Self::DoubtCounts,
+        Self::DoubtAsked,
         Self::HitClosure,
     ];
 }

@@ -24,7 +24,7 @@ use crate::rules::RuleSet;
 use crate::store::Store;
 
 pub use changed::{Checked, IfChanged};
-pub use error::{ContextError, PublishError};
+pub use error::{ContextError, ContextReason, PublishError};
 pub use publish::Outgoing;
 pub use read::{Get, ReadKey, Reading};
 pub use redact::Redactor;

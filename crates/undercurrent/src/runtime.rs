@@ -25,6 +25,8 @@ pub struct Config {
     pub roots: Vec<PathBuf>,
     /// The unit of order, isolation and quota.
     pub namespace: String,
+    /// Which names an event makes stale: the shipped rules, and what was added to them.
+    pub rules: RuleSet,
     /// Values that must never be stored: they are taken out of the data of events, and refused in attributes.
     pub secrets: Vec<String>,
     /// The bounds of the memory of values.
@@ -39,6 +41,7 @@ impl Default for Config {
             data: None,
             roots: Vec::new(),
             namespace: "default".to_owned(),
+            rules: RuleSet::shipped(),
             secrets: Vec::new(),
             cache: CacheOptions::default(),
             store: StoreOptions::default(),
@@ -54,7 +57,9 @@ pub enum OpenError {
     #[error(transparent)]
     Root(#[from] RootError),
     /// The data would lie where it would watch itself.
-    #[error("the data directory `{data}` lies in the root `{root}` and would watch itself: name another with `data`")]
+    #[error(
+        "the data directory `{data}` lies in the root `{root}` and would watch itself: name another with `data`"
+    )]
     DataInRoot {
         /// The data directory.
         data: PathBuf,
@@ -131,11 +136,11 @@ impl EventStream {
             .expect("opening a store does not panic")?;
         let store: Arc<dyn Store> = Arc::new(store);
         let cache = Cache::new(store.clone(), config.cache);
-        for (kind, loader) in loaders::shipped(&workspace, &store, &data) {
+        for (kind, loader) in loaders::shipped(&workspace, &store) {
             cache.register(kind, loader);
         }
         let redactor = Redactor::new(config.secrets);
-        let events = Self::assemble(config.namespace, store, cache, RuleSet::shipped(), redactor);
+        let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
         if workspace.roots().next().is_some() {
             let options = LocalOptions::new(data.join("cookies"));
             let local = Local::start(events.clone(), workspace, options).await?;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use undercurrent_types::Name;
 
 pub use confine::{Confined, Denied};
+pub(crate) use repo::git_dirs;
 pub use root::{Root, RootError};
 
 use coverage::Coverage;

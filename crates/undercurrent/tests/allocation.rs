@@ -19,7 +19,9 @@ fn a_hit_allocates_nothing() {
     for level in [Level::Fresh, Level::Local] {
         let mut answer = None;
         let counted = allocation_counter::measure(|| {
-            let read = std::pin::pin!(std::future::IntoFuture::into_future(events.get_app_context(&key).level(level)));
+            let read = std::pin::pin!(std::future::IntoFuture::into_future(
+                events.get_app_context(&key).level(level)
+            ));
             let waker = std::task::Waker::noop();
             answer = Some(std::future::Future::poll(read, &mut std::task::Context::from_waker(waker)));
         });

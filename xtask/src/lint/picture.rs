@@ -14,11 +14,13 @@ use Edge::{Only, To};
 /// The modules of the engine, in the order of the data flow: each with those it may use.
 ///
 /// `runtime` and the crate root put the parts together, so they may use everything and nobody may use them.
-pub(super) const MODULES: [(&str, &[Edge]); 9] = [
+pub(super) const MODULES: [(&str, &[Edge]); 11] = [
+    ("ablation", &[]),
+    ("sync", &[]),
     ("rules", &[]),
-    ("store", &[]),
+    ("store", &[To("sync")]),
     ("stream", &[To("store")]),
-    ("cache", &[To("store")]),
+    ("cache", &[To("ablation"), To("sync"), To("store")]),
     ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache")]),
     ("workspace", &[]),
     (
@@ -50,9 +52,11 @@ pub(super) const MODULES: [(&str, &[Edge]); 9] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 5] = [
+pub(super) const CRATES: [(&str, &[&str]); 7] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
+    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
+    ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-client", &["undercurrent-types"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
     (

@@ -63,7 +63,7 @@ impl Data {
 /// Returns JSON without line breaks, itself where it has none.
 pub(super) fn one_line(json: &RawValue) -> Cow<'_, RawValue> {
     let text = json.get();
-    if !text.bytes().any(|b| matches!(b, b'\r' | b'\n')) {
+    if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
         return Cow::Borrowed(json);
     }
     let line = RawValue::from_string(text.replace(['\r', '\n'], " "));

@@ -40,7 +40,7 @@ pub(crate) fn run(rounds: usize) {
             peers.push((BATCH * BATCHES) as f64 / peer);
         }
         row(
-            &format!("append `durable`, 256 B, batch 256 ({} B a batch on disk)", bytes),
+            &format!("append `durable`, 256 B, batch 256 ({bytes} B a batch on disk)"),
             &format!("{:.0} events/s", median(&mut ours)),
             &format!("{:.0} events/s, same bytes and syncs", median(&mut peers)),
             median(&mut ratios),

@@ -47,7 +47,8 @@ pub(crate) fn run(rounds: usize) {
         let config = Config { data: Some(dir.path().to_owned()), ..Config::default() };
         let events = EventStream::open(config).await.expect("an engine");
         events.cache().register("x", Arc::new(Constant));
-        let keys: Vec<Key> = (0..KEYS).map(|i| format!("x:some/longer/path/{i}").parse().expect("a key")).collect();
+        let keys: Vec<Key> =
+            (0..KEYS).map(|i| format!("x:some/longer/path/{i}").parse().expect("a key")).collect();
         let raw: quick_cache::sync::Cache<Key, Arc<Bytes>> = quick_cache::sync::Cache::new(16_384);
         for key in &keys {
             events.get_app_context(key).await.expect("a value");

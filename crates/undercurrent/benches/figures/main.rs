@@ -1,7 +1,10 @@
 //! The figures of `docs/benchmarks.md`: each as a ratio to a peer measured in the same run.
 //!
 //! Peer and subject take turns in short rounds, and the median of the rounds' ratios is printed, so that a machine
-//! whose speed drifts does not decide the result. `--short` takes fewer rounds.
+//! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only hit` and `--only append` take
+//! one part.
+
+#![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 
 mod append;
 mod hit;
@@ -10,8 +13,14 @@ fn main() {
     let short = std::env::args().any(|argument| argument == "--short");
     println!("| work | ours | peer | ratio (median of rounds) | goal |");
     println!("|---|---|---|---|---|");
-    hit::run(if short { 15 } else { 101 });
-    append::run(if short { 5 } else { 31 });
+    let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if wanted("hit") {
+        hit::run(if short { 15 } else { 101 });
+    }
+    if wanted("append") {
+        append::run(if short { 5 } else { 31 });
+    }
 }
 
 /// Prints one row.

@@ -48,7 +48,11 @@ impl Why {
         (Self::SameInputs, "same_inputs", "everything that it was made from was read again and is the same"),
         (Self::Put, "put", "it was put, and nothing has invalidated it since"),
         (Self::AnyAge, "any_age", "nothing was asked: it is what is in memory"),
-        (Self::StaleOnError, "stale_on_error", "it could not be loaded: this is what was in memory, and may be old"),
+        (
+            Self::StaleOnError,
+            "stale_on_error",
+            "it could not be loaded: this is what was in memory, and may be old",
+        ),
     ];
 
     /// Returns the reason in one word.
@@ -68,6 +72,7 @@ impl fmt::Display for Why {
 }
 
 impl Answer {
+    #[inline]
     pub(super) fn new(entry: Arc<Entry>, level: Level, why: Why) -> Self {
         entry.note_answer(encode(level, why));
         Self { entry, level, why }
@@ -123,6 +128,7 @@ const LEVELS: [Level; 5] =
     [Level::Local, Level::Bounded(Duration::ZERO), Level::Fresh, Level::Synced, Level::Verified];
 
 /// Packs how an entry was served into one word: 0 says never.
+#[inline]
 fn encode(level: Level, why: Why) -> u64 {
     let (level, age) = match level {
         Level::Local => (0, 0),

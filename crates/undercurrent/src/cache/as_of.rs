@@ -27,6 +27,7 @@ impl AsOf {
         Self(AtomicU64::new(position.0))
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Position {
         Position(self.0.load(Ordering::Acquire))
     }
@@ -39,6 +40,7 @@ impl AsOf {
     ///
     /// `applied` is read before the floors: a floor that is raised between the two reads is above it. And the value is
     /// raised to that `applied`, not to one read later.
+    #[inline]
     pub(crate) fn judge(&self, horizon: &Horizon, slots: &[Slot], barrier: Position) -> Verdict {
         let as_of = self.get();
         if as_of >= barrier {

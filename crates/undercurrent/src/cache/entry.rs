@@ -60,16 +60,27 @@ impl Moment {
 }
 
 /// A cached value with its version, closure, inputs, validator and the position it is good for.
+///
+/// What a hit looks at stands first and in this order, so that it lies in the cache line of the reference count.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Entry {
+    pub(super) as_of: AsOf,
+    last_answer: AtomicU64,
+    /// The incarnation that the positions belong to.
+    pub inc: Incarnation,
+    /// Until when it may be served: the earliest of its own and its inputs' deadlines.
+    pub deadline: Option<Moment>,
+    /// The loader's version; an entry of another one is not used.
+    pub loader_version: u32,
+    /// The level of reads that name none.
+    pub default_level: Level,
     /// The key.
     pub key: Key,
     /// The value; `None` says that what the key names is not there.
     pub value: Option<Bytes>,
     /// The hash of the value.
     pub version: Version,
-    /// The incarnation that the positions belong to.
-    pub inc: Incarnation,
     /// The position from before the load.
     pub h: Position,
     /// The key, and the tags and scopes that its own loader named.
@@ -80,22 +91,16 @@ pub struct Entry {
     pub inputs: Box<[(Key, Version)]>,
     /// What the source can be asked cheaply.
     pub validator: Option<Validator>,
-    /// Until when it may be served: the earliest of its own and its inputs' deadlines.
-    pub deadline: Option<Moment>,
     /// Its own part of that.
     pub own_deadline: Option<Moment>,
     /// How long its own part lasts from each answer of the source.
     pub max_age: Option<Duration>,
-    /// The loader's version; an entry of another one is not used.
-    pub loader_version: u32,
-    /// The level of reads that name none.
-    pub default_level: Level,
     /// When the load, or the check that last found it unchanged, began.
     pub since: Moment,
     /// How long the load took.
     pub took: Duration,
-    pub(super) as_of: AsOf,
-    last_answer: AtomicU64,
+    /// Whether a name that it depends on was in doubt when it was committed: every read asks again.
+    pub in_doubt: bool,
 }
 
 /// All names that a value depends on, directly or not.
@@ -120,6 +125,7 @@ impl Closure {
     }
 
     /// Returns the floors to look at.
+    #[inline]
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }
@@ -151,7 +157,7 @@ pub(super) struct Parts {
 }
 
 impl Entry {
-    pub(super) fn new(parts: Parts, as_of: Position) -> Self {
+    pub(super) fn new(parts: Parts, as_of: Position, in_doubt: bool) -> Self {
         let Parts {
             key,
             value,
@@ -187,6 +193,7 @@ impl Entry {
             default_level,
             since,
             took,
+            in_doubt,
             as_of: AsOf::new(as_of),
             last_answer: AtomicU64::new(0),
         }
@@ -197,7 +204,14 @@ impl Entry {
         self.as_of.get()
     }
 
+    /// Says whether its own loader read a source, besides other keys: it has a validator, named something that can
+    /// move, or had nothing else to read.
+    pub(super) fn reads_source(&self) -> bool {
+        self.validator.is_some() || self.own.len() > 1 || self.inputs.is_empty()
+    }
+
     /// Says whether the time to serve it is over. Reads the clock only where there is a deadline.
+    #[inline]
     pub(super) fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= Moment::now())
     }
@@ -209,6 +223,7 @@ impl Entry {
 
     /// Remembers how it was last served, for `explain`; writes only when that differs from the time before, so that
     /// hits on one key do not fight for a cache line.
+    #[inline]
     pub(super) fn note_answer(&self, code: u64) {
         if self.last_answer.load(Ordering::Relaxed) != code {
             self.last_answer.store(code, Ordering::Relaxed);

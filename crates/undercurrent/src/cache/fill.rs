@@ -26,13 +26,32 @@ enum Try {
 
 impl Cache {
     /// Shares or makes the fill that serves a read. `waiter` is the key whose loader asks, where one does.
+    ///
+    /// What nobody vouches for is asked for at every read: a value in doubt from a load that began before this read is
+    /// asked for once more.
     pub(super) async fn fly(&self, key: &Key, need: Need, waiter: Option<&Key>) -> Outcome {
+        let (entry, why, early) = self.share(key, need, waiter).await?;
+        if entry.in_doubt && early && need.mode == Mode::Fresh && !skips(Step::DoubtAsked) {
+            let (entry, why, _) = self.share(key, Need { mode: Mode::Ask, ..need }, waiter).await?;
+            return Ok((entry, why));
+        }
+        Ok((entry, why))
+    }
+
+    /// Waits for a flight; also says whether it began before the read.
+    async fn share(
+        &self,
+        key: &Key,
+        need: Need,
+        waiter: Option<&Key>,
+    ) -> Result<(Arc<Entry>, Why, bool), LoadError> {
         let joined = self.0.flights.join(key, need, waiter)?;
         let _waiting = waiter.map(|waiter| Waiting { cache: self, waiter, key });
         if joined.start {
             self.launch(key.clone(), joined.flight.clone());
         }
-        joined.flight.outcome().await
+        let (entry, why) = joined.flight.outcome().await?;
+        Ok((entry, why, joined.flight.began_before(need.begun)))
     }
 
     /// Runs a flight in a task of its own, so that no reader's end is the end of the others' load.
@@ -82,7 +101,7 @@ impl Cache {
         };
         if mode < Mode::Load
             && let Some(entry) = standing.filter(|entry| entry.loader_version == loader.version())
-            && let Some(done) = self.revalidate(&entry, need, loader.as_ref()).await?
+            && let Some(done) = self.revalidate(&entry, need, mode, loader.as_ref()).await?
         {
             return Ok(done);
         }
@@ -94,6 +113,7 @@ impl Cache {
         &self,
         old: &Arc<Entry>,
         need: Need,
+        mode: Mode,
         loader: &dyn Loader,
     ) -> Result<Option<Try>, LoadError> {
         let began = Moment::now();
@@ -121,14 +141,11 @@ impl Cache {
                 Check::Unchanged => Why::Unchanged,
                 Check::Changed => return Ok(None),
             },
-            None if inputs.is_empty() => return Ok(None),
+            None if inputs.is_empty() || mode == Mode::Verify && old.reads_source() => return Ok(None),
             None if self.own_moved(old, &own) && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
             None => Why::SameInputs,
         };
-        let mut closure = join_closures(&own, &inputs);
-        if skips(Step::RestampClosure) {
-            closure = old.closure.clone();
-        }
+        let closure = join_closures(&own, &inputs);
         if let Some(moving) = mixture(&closure) {
             return Ok(Some(Try::Mixed(moving.clone())));
         }
@@ -175,7 +192,8 @@ impl Cache {
             Committed::InDoubt => (Position(0), true),
             Committed::Moved => (Position(0), false),
         };
-        let entry = Arc::new(Entry::new(parts, as_of));
+        let in_doubt = keep && as_of == Position(0);
+        let entry = Arc::new(Entry::new(parts, as_of, in_doubt));
         if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
             self.insert(entry.clone());
         }
@@ -231,10 +249,11 @@ impl Cache {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
             self.invalidate(key, "two loads of it disagree").await?;
-            return Ok(Arc::new(Entry::new(parts, Position(0))));
+            return Ok(Arc::new(Entry::new(parts, Position(0), false)));
         }
         let announce = differs.then_some(&key);
-        let (as_of, keep) = match self.ask_to_commit(h, &parts, announce).await? {
+        let committed = self.ask_to_commit(h, &parts, announce).await?;
+        let (as_of, keep) = match committed {
             Committed::Accepted(position) => {
                 let newer = standing.is_some_and(|entry| entry.inc == parts.inc && entry.as_of() > position);
                 (position, !newer || differs)
@@ -242,7 +261,8 @@ impl Cache {
             Committed::InDoubt => (Position(0), parts.validator.is_some() || !parts.inputs.is_empty()),
             Committed::Moved => (Position(0), false),
         };
-        let entry = Arc::new(Entry::new(parts, as_of));
+        let in_doubt = committed == Committed::InDoubt;
+        let entry = Arc::new(Entry::new(parts, as_of, in_doubt));
         if keep {
             self.insert(entry.clone());
         }
@@ -250,7 +270,12 @@ impl Cache {
     }
 
     /// Asks the store whether a value that was read from `h` on is good.
-    async fn ask_to_commit(&self, h: Token, parts: &Parts, announce: Option<&Key>) -> Result<Committed, LoadError> {
+    async fn ask_to_commit(
+        &self,
+        h: Token,
+        parts: &Parts,
+        announce: Option<&Key>,
+    ) -> Result<Committed, LoadError> {
         let own_key = [Name::from(&parts.key)];
         let names = if skips(Step::CommitClosure) { &own_key[..] } else { &parts.closure.names[..] };
         let committed = self.0.store.commit(h, names, announce).await;

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use undercurrent_types::{Key, Token};
 
 use super::answer::Why;
@@ -18,8 +18,10 @@ use crate::ablation::{Step, skips};
 pub(super) enum Mode {
     /// An entry that turns out to be valid will do.
     Fresh,
-    /// The source must be asked.
+    /// What nobody vouches for must be asked for.
     Ask,
+    /// The source must be asked, whoever vouches.
+    Verify,
     /// The value must be loaded.
     Load,
 }
@@ -42,7 +44,9 @@ pub(super) type Outcome = Result<(Arc<Entry>, Why), LoadError>;
 #[derive(Debug)]
 pub(super) struct Flight {
     state: Mutex<FlightState>,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: OnceLock<Outcome>,
+    /// Wakes in the order in which readers came.
+    landed: Notify,
 }
 
 #[derive(Debug)]
@@ -64,7 +68,7 @@ enum Phase {
 impl Flight {
     fn new(mode: Mode) -> Self {
         let state = Mutex::new(FlightState { mode, phase: Phase::Waiting });
-        Self { state, outcome: watch::channel(None).0 }
+        Self { state, outcome: OnceLock::new(), landed: Notify::new() }
     }
 
     /// Joins the flight if it does what the read needs. One that waits begins after the read, and will do whatever is
@@ -98,11 +102,21 @@ impl Flight {
         self.state.lock().phase = Phase::Begun(place, h);
     }
 
+    /// Says whether it began before a read that counted this many loads.
+    pub(super) fn began_before(&self, begun: u64) -> bool {
+        matches!(self.state.lock().phase, Phase::Begun(place, _) if place < begun)
+    }
+
     /// Waits for the outcome.
     pub(super) async fn outcome(&self) -> Outcome {
-        let mut outcome = self.outcome.subscribe();
-        let done = outcome.wait_for(Option::is_some).await.expect("the flight owns the sender");
-        done.clone().expect("waited for")
+        let mut landed = std::pin::pin!(self.landed.notified());
+        // Listening first, so that a landing between the look and the wait is heard.
+        landed.as_mut().enable();
+        if let Some(outcome) = self.outcome.get() {
+            return outcome.clone();
+        }
+        landed.await;
+        self.outcome.get().expect("the outcome is set before anybody is woken").clone()
     }
 }
 
@@ -194,7 +208,9 @@ impl Flights {
             }
             next
         };
-        flight.outcome.send_replace(Some(outcome));
+        // A flight lands once: whoever lands it owns it.
+        let _ = flight.outcome.set(outcome);
+        flight.landed.notify_waiters();
         next
     }
 }

@@ -71,10 +71,8 @@ impl Inputs {
         let entry = cache.read_input(key, &self.key, self.need).await?;
         let mut got = self.got.lock();
         // A loader may read several keys at once; of two reads of one key the first that came back stands.
-        if !skips(Step::ReadOnce)
-            && let Some(first) = got.iter().find(|one| one.key == *key)
-        {
-            return Ok(first.clone());
+        if let Some(first) = got.iter().find(|one| one.key == *key) {
+            return Ok(if skips(Step::ReadOnce) { entry } else { first.clone() });
         }
         got.push(entry.clone());
         Ok(entry)

@@ -67,12 +67,13 @@ impl Cache {
     }
 
     /// Answers from memory, if memory is enough.
-    pub(crate) fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
+    #[inline]
+    pub fn hit(&self, key: &Key, options: ReadOptions) -> Option<Answer> {
         if options.reload {
             return None;
         }
         let entry = self.0.entries.get(key)?;
-        let level = options.level.unwrap_or(entry.default_level);
+        let level = options.level.unwrap_or_else(|| entry.default_level);
         let why = match level {
             Level::Local if options.after.is_none() => Why::AnyAge,
             Level::Local | Level::Bounded(_) | Level::Fresh => {
@@ -92,6 +93,7 @@ impl Cache {
     }
 
     /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
+    #[inline]
     pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
         let horizon = self.0.store.horizon();
         if entry.inc != horizon.incarnation() || entry.is_late() {
@@ -229,7 +231,7 @@ impl Cache {
         mode: Mode,
         loader: &dyn Loader,
     ) -> Result<(Arc<Entry>, Why), LoadError> {
-        let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Ask) };
+        let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Verify) };
         if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
             let barrier = self.barrier_for(key).await?;
             let (entry, why) = self.fly(key, ask(barrier), None).await?;
@@ -240,44 +242,59 @@ impl Cache {
         let mut settled = false;
         for _ in 0..TRIES {
             let barrier = self.barrier_for(key).await?;
-            let need = Need { barrier, begun, mode: Mode::Fresh };
-            let (entry, why) = self.fresh(key, need).await?;
-            let mut held = match &entry.validator {
-                Some(validator) => loader.check(key, validator).await? == Check::Unchanged,
-                None => true,
-            };
-            let mut asked_by_load = false;
-            for (input, version) in &entry.closure.keys {
+            let (entry, why) = self.fresh(key, Need { barrier, begun, mode: Mode::Fresh }).await?;
+            let (mut held, mut loaded) = (true, false);
+            let own = (entry.key.clone(), entry.version);
+            for (input, version) in entry.closure.keys.iter().chain([&own]) {
+                let asked = self.holds(input, *version, ask(barrier), loader).await?;
+                held &= asked != Held::Not;
+                loaded |= asked == Held::Loaded;
                 if !held {
                     break;
                 }
-                let (holds, loaded) = self.holds(input, *version, ask(barrier)).await?;
-                held &= holds;
-                asked_by_load |= loaded;
             }
             // A load of one key may take long enough for another to move: they must hold together once more.
-            if held && (settled || !asked_by_load) {
-                return Ok((entry, if asked_by_load { why } else { Why::Unchanged }));
+            if held && (settled || !loaded) {
+                return Ok((entry, if loaded { why } else { Why::Unchanged }));
             }
             settled = held;
-            if !held {
-                let barrier = self.barrier_for(key).await?;
-                self.fly(key, ask(barrier), None).await?;
-            }
         }
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
     }
 
-    /// Asks whether an input is still at a version; also says whether that took a load.
-    async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<(bool, bool), LoadError> {
-        if let Some(loader) = self.loader(key)
-            && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == version)
-            && let Some(validator) = &entry.validator
-            && loader.check(key, validator).await? == Check::Unchanged
-        {
-            return Ok((true, false));
+    /// Asks whether a key is still at a version. A key that reads other keys only need not be asked itself.
+    async fn holds(
+        &self,
+        key: &Key,
+        version: Version,
+        need: Need,
+        of: &dyn Loader,
+    ) -> Result<Held, LoadError> {
+        let loader = self.loader(key);
+        let loader = loader.as_deref().unwrap_or(of);
+        let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);
+        if let Some(entry) = standing {
+            if !entry.reads_source() {
+                return Ok(Held::Asked);
+            }
+            if let Some(validator) = &entry.validator
+                && loader.check(key, validator).await? == Check::Unchanged
+            {
+                return Ok(Held::Asked);
+            }
         }
         let (entry, _) = self.fly(key, need, None).await?;
-        Ok((entry.version == version, true))
+        Ok(if entry.version == version { Held::Loaded } else { Held::Not })
     }
+}
+
+/// What asking about one key of a closure came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// It is at the version; nothing was loaded.
+    Asked,
+    /// It is at the version, as a load says.
+    Loaded,
+    /// It is at another.
+    Not,
 }

@@ -61,7 +61,8 @@ impl EventStream {
     ///
     /// Fails as a read does.
     pub async fn check(&self, key: &Key, version: Version) -> Result<Checked, ContextError> {
-        let asked = self.0.cache.loader(key).is_some_and(|loader| loader.offers(key, Level::Verified).is_ok());
+        let asked =
+            self.0.cache.loader(key).is_some_and(|loader| loader.offers(key, Level::Verified).is_ok());
         let level = asked.then_some(Level::Verified);
         let answer = self.get_app_context(key).with(ReadOptions { level, ..ReadOptions::default() }).await?;
         let same = answer.version() == version;

@@ -36,10 +36,31 @@ pub enum PublishError {
     Store(#[from] store::PublishError),
 }
 
-/// Why a key could not be read or put.
+/// Why a key could not be read or put. Of the size of a pointer, since every read carries room for one.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ContextError(Box<ContextReason>);
+
+impl ContextError {
+    /// Returns the reason.
+    pub fn reason(&self) -> &ContextReason {
+        &self.0
+    }
+}
+
+impl<E> From<E> for ContextError
+where
+    ContextReason: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self(Box::new(error.into()))
+    }
+}
+
+/// What a [`ContextError`] holds.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ContextError {
+pub enum ContextReason {
     /// The text is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -77,20 +98,20 @@ impl PublishError {
 impl ContextError {
     /// Returns the body of the answer on the wire.
     pub fn body(&self) -> ErrorBody {
-        let code = match self {
-            Self::Key(_) => ErrorCode::InvalidKey,
-            Self::Read(ReadError::LevelNotOffered { .. }) => ErrorCode::LevelNotOffered,
-            Self::Read(ReadError::Load(LoadError::Missing { at, .. })) => {
+        let code = match self.reason() {
+            ContextReason::Key(_) => ErrorCode::InvalidKey,
+            ContextReason::Read(ReadError::LevelNotOffered { .. }) => ErrorCode::LevelNotOffered,
+            ContextReason::Read(ReadError::Load(LoadError::Missing { at, .. })) => {
                 let body = ErrorBody::new(ErrorCode::NotFound, self.to_string());
                 return ErrorBody { ticket: Some(at.to_string()), ..body };
             }
-            Self::Read(ReadError::Load(error)) => load_code(error),
-            Self::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
-            Self::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
-            Self::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
-            Self::Put(PutError::Commit(error)) => load_code(error),
-            Self::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
-            Self::Publish(error) => return error.body(),
+            ContextReason::Read(ReadError::Load(error)) => load_code(error),
+            ContextReason::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
+            ContextReason::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
+            ContextReason::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
+            ContextReason::Put(PutError::Commit(error)) => load_code(error),
+            ContextReason::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
+            ContextReason::Publish(error) => return error.body(),
         };
         ErrorBody::new(code, self.to_string())
     }

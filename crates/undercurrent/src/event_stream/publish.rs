@@ -130,7 +130,8 @@ impl EventStream {
         let data = Data::from_json(&value).map_err(|error| PublishError::Event { index: 0, error })?;
         let ty: EventType = "state_update.put".parse().expect("it is a type");
         let source: EventSource = "system".parse().expect("it is a source");
-        let event = Event::new(ty, source).with_subject(key.as_str()).with_data(data);
+        let now = jiff::Timestamp::now().to_string();
+        let event = Event::new(ty, source).with_subject(key.as_str()).with_time(now).with_data(data);
         let ack = self.publish("state", event).await?;
         let version = undercurrent_types::Version::of(Some(&value));
         Ok(Written { token: ack.token, version: Some(version) })

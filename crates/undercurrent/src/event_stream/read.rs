@@ -22,11 +22,14 @@ pub struct Get<'a> {
 pub enum ReadKey<'a> {
     /// A key that the caller keeps.
     Kept(&'a Key),
-    /// What was made of a text.
-    Read(Result<Key, KeyError>),
+    /// One that was made for this read.
+    Parsed(Key),
+    /// A text that is none: the read says so when it is awaited. Boxed, since every read carries the room.
+    NotOne(Box<KeyError>),
 }
 
 impl<'a> From<&'a Key> for ReadKey<'a> {
+    #[inline]
     fn from(key: &'a Key) -> Self {
         Self::Kept(key)
     }
@@ -34,13 +37,13 @@ impl<'a> From<&'a Key> for ReadKey<'a> {
 
 impl From<Key> for ReadKey<'_> {
     fn from(key: Key) -> Self {
-        Self::Read(Ok(key))
+        Self::Parsed(key)
     }
 }
 
 impl From<&str> for ReadKey<'_> {
     fn from(text: &str) -> Self {
-        Self::Read(Key::parse(text))
+        Key::parse(text).map_or_else(|error| Self::NotOne(Box::new(error)), Self::Parsed)
     }
 }
 
@@ -50,6 +53,7 @@ impl EventStream {
     ///
     /// The read fails when the text is no key, the level is not offered, or the load fails. What is not there is an
     /// answer, not an error.
+    #[inline]
     pub fn get_app_context<'a>(&'a self, key: impl Into<ReadKey<'a>>) -> Get<'a> {
         Get { stream: self, key: key.into(), options: ReadOptions::default() }
     }
@@ -57,6 +61,7 @@ impl EventStream {
 
 impl Get<'_> {
     /// Names the level; the default of the key's kind is taken where none is named.
+    #[inline]
     pub fn level(mut self, level: Level) -> Self {
         self.options.level = Some(level);
         self
@@ -87,29 +92,37 @@ impl Get<'_> {
     }
 }
 
+impl<'a> Get<'a> {
+    /// Begins a read that memory could not answer. Apart, so that the rest is small enough to be inlined.
+    #[cold]
+    fn missed(self) -> Reading<'a> {
+        let Self { stream, key, options } = self;
+        Reading(State::Missed(Box::pin(async move {
+            let key = match &key {
+                ReadKey::Kept(key) => *key,
+                ReadKey::Parsed(key) => key,
+                ReadKey::NotOne(error) => return Err((**error).clone().into()),
+            };
+            Ok(stream.0.cache.miss(key, options).await?)
+        })))
+    }
+}
+
 impl<'a> IntoFuture for Get<'a> {
     type Output = Result<Answer, ContextError>;
     type IntoFuture = Reading<'a>;
 
+    #[inline]
     fn into_future(self) -> Reading<'a> {
-        let Self { stream, key, options } = self;
-        let cache = &stream.0.cache;
-        let hit = match &key {
-            ReadKey::Kept(key) => cache.hit(key, options),
-            ReadKey::Read(Ok(key)) => cache.hit(key, options),
-            ReadKey::Read(Err(error)) => return Reading(State::Done(Some(Err(error.clone().into())))),
+        let key = match &self.key {
+            ReadKey::Kept(key) => *key,
+            ReadKey::Parsed(key) => key,
+            ReadKey::NotOne(_) => return self.missed(),
         };
-        if let Some(answer) = hit {
-            return Reading(State::Done(Some(Ok(answer))));
+        match self.stream.0.cache.hit(key, self.options) {
+            Some(answer) => Reading(State::Hit(Some(answer))),
+            None => self.missed(),
         }
-        Reading(State::Missed(Box::pin(async move {
-            let key = match &key {
-                ReadKey::Kept(key) => *key,
-                ReadKey::Read(Ok(key)) => key,
-                ReadKey::Read(Err(error)) => return Err(error.clone().into()),
-            };
-            Ok(cache.miss(key, options).await?)
-        })))
     }
 }
 
@@ -118,16 +131,19 @@ impl<'a> IntoFuture for Get<'a> {
 pub struct Reading<'a>(State<'a>);
 
 enum State<'a> {
-    Done(Option<Result<Answer, ContextError>>),
+    Hit(Option<Answer>),
     Missed(Pin<Box<dyn Future<Output = Result<Answer, ContextError>> + Send + 'a>>),
 }
 
 impl Future for Reading<'_> {
     type Output = Result<Answer, ContextError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Done(answer) => Poll::Ready(answer.take().expect("it is polled once after it is ready")),
+            State::Hit(answer) => {
+                Poll::Ready(Ok(answer.take().expect("it is polled once after it is ready")))
+            }
             State::Missed(future) => future.as_mut().poll(cx),
         }
     }

@@ -13,7 +13,7 @@ use undercurrent_types::{Key, Level, Name, path_text};
 
 use super::file::read_in_background;
 use super::stamp::{self, Clock, Moment};
-use super::steady::{LARGEST, NotRead, Reader};
+use super::steady::{self, LARGEST, NotRead, Reader};
 use crate::cache::{Check, Inputs, LoadError, Loaded, Loader, Validator};
 use crate::workspace::{Confined, Workspace};
 
@@ -76,6 +76,10 @@ impl Loader for DirLoader {
 
     fn check_now(&self, key: &Key, validator: &Validator) -> Option<Check> {
         Some(stamp::check(key.rest(), validator))
+    }
+
+    fn names_now(&self, key: &Key) -> Result<Option<Vec<Name>>, LoadError> {
+        steady::names(&self.workspace, key, &Listing).map(Some)
     }
 
     fn describe(&self, validator: &Validator) -> String {

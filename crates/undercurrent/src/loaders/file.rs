@@ -71,6 +71,10 @@ impl Loader for FileLoader {
         Some(stamp::check(key.rest(), validator))
     }
 
+    fn names_now(&self, key: &Key) -> Result<Option<Vec<Name>>, LoadError> {
+        steady::names(&self.workspace, key, &Content).map(Some)
+    }
+
     fn describe(&self, validator: &Validator) -> String {
         stamp::describe(validator)
     }
@@ -84,12 +88,7 @@ pub(super) async fn read_in_background(
     reader: impl Reader + Send + 'static,
 ) -> Result<Loaded, LoadError> {
     let (workspace, owned) = (Arc::clone(workspace), key.clone());
-    let read = move || {
-        let path = owned
-            .path()
-            .ok_or_else(|| LoadError::Failed { key: owned.clone(), reason: "it has no path".to_owned() })?;
-        steady::load(&workspace, &owned, &path, clock, &reader)
-    };
+    let read = move || steady::load(&workspace, &owned, clock, &reader);
     let ended = tokio::task::spawn_blocking(read).await;
     ended.unwrap_or_else(|e| Err(LoadError::Broken { key: key.clone(), reason: e.to_string() }))
 }

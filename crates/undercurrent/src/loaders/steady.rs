@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, fstat, fstatfs, stat};
 use rustix::io::Errno;
@@ -48,16 +48,32 @@ pub(super) enum NotRead {
 pub(super) fn load(
     workspace: &Workspace,
     key: &Key,
-    path: &Path,
     clock: Clock,
     reader: &impl Reader,
 ) -> Result<Loaded, LoadError> {
+    let path = path_of(key)?;
     for _ in 0..TRIES {
-        if let Some(loaded) = try_once(workspace, key, path, clock, reader)? {
+        if let Some(loaded) = try_once(workspace, key, &path, clock, reader)? {
             return Ok(loaded);
         }
     }
     Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
+}
+
+/// Returns the names that the value at the path of a key would depend on now.
+pub(super) fn names(workspace: &Workspace, key: &Key, reader: &impl Reader) -> Result<Vec<Name>, LoadError> {
+    let confined = confine(workspace, key, &path_of(key)?)?;
+    Ok(reader.names(workspace, &confined))
+}
+
+fn path_of(key: &Key) -> Result<PathBuf, LoadError> {
+    key.path().ok_or_else(|| LoadError::Failed { key: key.clone(), reason: "it has no path".to_owned() })
+}
+
+fn confine(workspace: &Workspace, key: &Key, path: &Path) -> Result<Confined, LoadError> {
+    workspace
+        .confine(path)
+        .map_err(|denied| LoadError::Denied { key: key.clone(), reason: denied.to_string() })
 }
 
 /// Reads once; `None` when something moved meanwhile.
@@ -68,9 +84,7 @@ fn try_once(
     clock: Clock,
     reader: &impl Reader,
 ) -> Result<Option<Loaded>, LoadError> {
-    let confined = workspace
-        .confine(path)
-        .map_err(|denied| LoadError::Denied { key: key.clone(), reason: denied.to_string() })?;
+    let confined = confine(workspace, key, path)?;
     // Before anything is opened: what counts as watched must be watched already when the read begins.
     let names = reader.names(workspace, &confined);
     let file = match open_resolved(&confined.real, reader.wanted()) {
@@ -136,7 +150,7 @@ fn other(key: &Key, found: FileType) -> LoadError {
     LoadError::Failed { key: key.clone(), reason }
 }
 
-fn refused(key: &Key, error: Errno) -> LoadError {
+pub(super) fn refused(key: &Key, error: Errno) -> LoadError {
     let key = key.clone();
     match error {
         Errno::ACCESS | Errno::PERM => LoadError::Denied {

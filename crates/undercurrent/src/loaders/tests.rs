@@ -25,7 +25,7 @@ impl Tree {
         for name in ["root", "outside"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let workspace = workspace(dir.path().join("root"));
+        let workspace = Arc::new(Workspace::new(vec![dir.path().join("root")]).unwrap());
         Self { dir, workspace }
     }
 
@@ -67,9 +67,18 @@ impl Tree {
         std::fs::remove_file(probe).unwrap();
     }
 
-    /// Puts the directory and all below it among the watched.
+    /// Puts a directory, all on the way to it and all below it among the watched.
     fn watch(&self, path: impl AsRef<Path>) {
-        watch(&self.workspace, self.at(path));
+        let dir = self.at(path);
+        dir.ancestors()
+            .take_while(|dir| dir.starts_with(self.root()))
+            .for_each(|dir| self.workspace.set_watched(dir));
+        let mut dirs = vec![dir];
+        while let Some(dir) = dirs.pop() {
+            self.workspace.set_watched(&dir);
+            let entries = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+            dirs.extend(entries.filter(|e| e.file_type().unwrap().is_dir()).map(|e| e.path()));
+        }
     }
 }
 
@@ -80,12 +89,4 @@ fn in_ten_seconds() -> Moment {
 
 fn texts(names: &[Name]) -> Vec<&str> {
     names.iter().map(Name::as_str).collect()
-}
-
-fn workspace(root: PathBuf) -> Arc<Workspace> {
-    Arc::new(Workspace::new(vec![root]))
-}
-
-fn watch(workspace: &Workspace, dir: PathBuf) {
-    workspace.watched.lock().unwrap().insert(dir);
 }

@@ -301,6 +301,7 @@ pub(crate) async fn invalidations_say_what_caused_them(subject: &mut dyn Subject
         let past = store.invalidations(&[name("state:y"), name("state:x"), name("tag:other")], 9).await;
         let seen: Vec<_> = past
             .iter()
+            .inspect(|p| assert_eq!(p.stream, p.event.as_ref().map(|_| stream("a"))))
             .map(|p| (p.position, p.name.as_str(), p.event.as_ref().map(Record::id_text), &*p.cause))
             .collect();
         let expected = [
@@ -351,6 +352,32 @@ pub(crate) async fn a_follower_that_lags_finds_all_in_the_log(subject: &mut dyn 
     assert_eq!(logged.iter().map(|r| r.cursor.seq.0).collect::<Vec<_>>(), (1..=3000).collect::<Vec<_>>());
 }
 
+pub(crate) async fn an_observer_sees_the_events_of_all_streams(subject: &mut dyn Subject) {
+    let store = subject.store();
+    assert_eq!(store.tail(&stream("a")).seq, Seq(0));
+    let mut all_rx = store.observe();
+    let published = publish(&*store, "a", "1").await;
+    assert_eq!(store.tail(&stream("a")), published.events[0].cursor);
+    publish(&*store, "b", "2").await;
+    assert_eq!(all_rx.recv().await.unwrap().id_text(), "1");
+    assert_eq!(all_rx.recv().await.unwrap().id_text(), "2");
+}
+
+pub(crate) async fn live_rings_end_with_the_store(subject: &mut dyn Subject) {
+    let store = subject.store();
+    publish(&*store, "a", "1").await;
+    let mut live_rxs = [store.follow(&stream("a")), store.follow(&stream("nobody")), store.observe()];
+    publish(&*store, "a", "2").await;
+    store.close().await;
+    assert_eq!(live_rxs[0].recv().await.unwrap().id_text(), "2");
+    assert_eq!(live_rxs[2].recv().await.unwrap().id_text(), "2");
+    for live_rx in &mut live_rxs {
+        assert!(matches!(live_rx.recv().await, Err(RecvError::Closed)));
+    }
+    assert!(matches!(store.follow(&stream("a")).recv().await, Err(RecvError::Closed)));
+    assert!(matches!(store.observe().recv().await, Err(RecvError::Closed)));
+}
+
 pub(crate) async fn what_was_published_is_there_after_a_restart(subject: &mut dyn Subject) {
     let published = publish(&*subject.store(), "a", "1").await;
     let moved = subject.store().publish(bare(&["state:x"])).await.unwrap().token;
@@ -399,6 +426,8 @@ macro_rules! contract {
             invalidations_say_what_caused_them
             history_and_live_join_without_a_gap
             a_follower_that_lags_finds_all_in_the_log
+            an_observer_sees_the_events_of_all_streams
+            live_rings_end_with_the_store
             what_was_published_is_there_after_a_restart
             what_is_published_before_the_close_is_settled
         );

@@ -67,8 +67,8 @@ pub use self::error::OpenStoreError;
 const PAGE: usize = 1 << 20;
 
 /// How a store lays out its files.
-#[derive(Clone, Debug)]
-pub struct Options {
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
     /// The size of the files that the log is cut into; the first one is smaller. A larger commit gets a larger file.
     pub segment_bytes: u64,
     /// The size of the first file.
@@ -77,7 +77,7 @@ pub struct Options {
     pub names: usize,
 }
 
-impl Default for Options {
+impl Default for StoreOptions {
     fn default() -> Self {
         Self { segment_bytes: 64 << 20, first_segment_bytes: 8 << 20, names: last::NAMES }
     }
@@ -102,11 +102,11 @@ impl EmbeddedStore {
     ///
     /// Fails when another process has the directory open, the log is damaged or of a newer version, or the file
     /// system refuses.
-    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenStoreError> {
-        Self::open_on(Arc::new(RealDisk), dir, &options)
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenStoreError> {
+        Self::open_on(Arc::new(RealDisk), dir, options)
     }
 
-    fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> Result<Self, OpenStoreError> {
+    fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Self, OpenStoreError> {
         let log_dir = dir.join("log");
         disk.create_dir(&log_dir).map_err(OpenStoreError::io(&log_dir, "created"))?;
         let lock = take_lock(&*disk, dir)?;
@@ -325,16 +325,23 @@ fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) 
     };
     let payload = match payload {
         Ok(payload) => payload,
-        Err(e) => return InvalidationRecord { name, position, event: None, cause: e.to_string() },
+        Err(e) => {
+            let cause = e.to_string();
+            return InvalidationRecord { name, position, event: None, stream: None, cause };
+        }
     };
-    let cause = CommitView::parse(&payload).ok().map(|view| {
-        let by = view.names().find(|moved| moved.text == name.as_str()).and_then(|moved| moved.event);
-        let event = by.and_then(|by| view.events().nth(by)?.ok());
-        let record = event.map(|event| event.record(&payload, event.cursor, shared.token(position)));
-        (record, view.cause.to_owned())
+    let view = CommitView::parse(&payload).ok();
+    let event = view.and_then(|view| {
+        let by = view.names().find(|moved| moved.text == name.as_str())?.event?;
+        view.events().nth(by)?.ok()
     });
-    let (event, cause) = cause.unwrap_or_default();
-    InvalidationRecord { name, position, event, cause }
+    InvalidationRecord {
+        name,
+        position,
+        stream: event.as_ref().and_then(|event| event.stream.parse().ok()),
+        event: event.map(|event| event.record(&payload, event.cursor, shared.token(position))),
+        cause: view.map(|view| view.cause.to_owned()).unwrap_or_default(),
+    }
 }
 
 impl Store for EmbeddedStore {
@@ -388,6 +395,15 @@ impl Store for EmbeddedStore {
 
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {
         self.shared.streams.follow(stream)
+    }
+
+    fn observe(&self) -> broadcast::Receiver<Record> {
+        self.shared.streams.observe()
+    }
+
+    fn tail(&self, stream: &StreamName) -> Cursor {
+        let stream = self.shared.streams.get(stream);
+        stream.map_or(Cursor { epoch: self.shared.epoch, seq: Seq(0) }, |stream| stream.tail())
     }
 
     fn streams(&self) -> Vec<StreamState> {

@@ -41,16 +41,19 @@ impl Horizon {
     }
 
     /// Returns the incarnation that positions belong to.
+    #[inline]
     pub fn incarnation(&self) -> Incarnation {
         Incarnation(self.incarnation.load(Ordering::Acquire))
     }
 
     /// Returns the position up to which the floors tell everything.
+    #[inline]
     pub fn applied(&self) -> Position {
         Position(self.applied.load(Ordering::Acquire))
     }
 
     /// Returns the highest position at which a name of this slot was invalidated, up to `applied` at least.
+    #[inline]
     pub fn floor(&self, slot: Slot) -> Position {
         Position(self.floors[usize::from(slot.0)].load(Ordering::Acquire))
     }

@@ -92,8 +92,9 @@ impl Workspace {
             Reporter::Itself => Some(confined.real.as_path()),
         };
         let Some(target) = target else { return false };
+        let may_be_written_elsewhere = || reporter == Reporter::Parent && has_other_links(&confined.real);
         !self.is_in_git_dir(&confined.real)
-            && !(reporter == Reporter::Parent && has_other_links(&confined.real))
+            && !may_be_written_elsewhere()
             && links.chain([target]).all(|dir| self.is_reported(dir))
     }
 

@@ -24,11 +24,8 @@ impl Tree {
         let (root, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = root.path().canonicalize().unwrap();
         prepare(&path);
-        let config = Config {
-            roots: vec![path.clone()],
-            data: Some(data.path().to_owned()),
-            ..Config::default()
-        };
+        let config =
+            Config { roots: vec![path.clone()], data: Some(data.path().to_owned()), ..Config::default() };
         let events = EventStream::open(config).await.unwrap();
         let tree = Self { events, root: path, _dirs: (root, data) };
         tree.walked().await;
@@ -293,7 +290,8 @@ async fn a_link_inside_the_root_follows_its_target() {
 async fn a_root_that_would_hold_its_own_data_is_refused_and_left_as_it_was() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
-    let config = Config { roots: vec![root.path().to_owned()], data: Some(data.clone()), ..Config::default() };
+    let config =
+        Config { roots: vec![root.path().to_owned()], data: Some(data.clone()), ..Config::default() };
     let Err(error) = EventStream::open(config).await else { panic!("it was opened") };
     assert!(error.to_string().contains("would watch itself"), "{error}");
     assert!(!data.exists());

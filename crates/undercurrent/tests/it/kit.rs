@@ -140,11 +140,6 @@ impl Script {
         self.held.subscribe().wait_for(|held| held.1 >= count).await.unwrap();
     }
 
-    /// Lets one load go on.
-    pub(crate) fn release(&self) {
-        self.permits.add_permits(1);
-    }
-
     /// Lets all go on, now and later.
     pub(crate) fn release_all(&self) {
         self.held.send_modify(|held| held.0 = false);

@@ -19,36 +19,26 @@ const LARGEST: u64 = 16 << 20;
 /// The most bytes of an error that are kept.
 const LONGEST_ERROR: u64 = 64 << 10;
 
-/// Settings of a repository that run commands or change the output, each with the value that is put over it.
-///
-/// Commands also get the options that switch off what no setting does: external diff, text conversion, signatures.
-const OVERRIDDEN: [&str; 12] = [
+/// Settings of a repository with the values that are put over them. What a command has an option for, such as external
+/// diff, text conversion, signatures and colours, is switched off there.
+const OVERRIDDEN: [&str; 4] = [
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
-    "core.pager=cat",
-    "core.sshCommand=false",
-    "core.askPass=false",
     "core.quotePath=false",
-    "color.ui=false",
-    "diff.external=",
-    "gpg.program=false",
-    "log.showSignature=false",
-    "status.submoduleSummary=false",
-    "submodule.recurse=false",
+    // A diff would write what it found out about stamps into the index, whatever is said about locks.
+    "diff.autoRefreshIndex=false",
 ];
 
 /// What of the environment git keeps: where programs and the user's own configuration are.
 const KEPT: [&str; 4] = ["PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR"];
 
-/// What git is told by the environment. No protocol is allowed, so a missing object is an error and never a fetch.
-const TOLD: [(&str, &str); 7] = [
+/// What git is told by the environment: a missing object is an error and never a fetch, in two ways because older
+/// versions know only the second.
+const TOLD: [(&str, &str); 4] = [
     ("LC_ALL", "C"),
     ("GIT_TERMINAL_PROMPT", "0"),
-    ("GIT_OPTIONAL_LOCKS", "0"),
     ("GIT_NO_LAZY_FETCH", "1"),
     ("GIT_ALLOW_PROTOCOL", "none"),
-    ("GIT_PAGER", "cat"),
-    ("GIT_SSH_COMMAND", "false"),
 ];
 
 /// One repository, and how git is run on it.

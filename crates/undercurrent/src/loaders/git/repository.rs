@@ -44,10 +44,7 @@ impl Repository {
         let finding = Finding { workspace, key };
         let path = key.path().ok_or_else(|| finding.failed("it has no path"))?;
         let confined = finding.confine(&path)?;
-        let mut names = workspace.names_of_dir(&confined);
-        for top in [&confined.path, &confined.real] {
-            add(&mut names, Name::repo(&path_text(top)));
-        }
+        let names = workspace.names_of_repo(&confined);
         match finding.git_dir(&confined.real)? {
             Some(git_dir) => finding.repository(&confined, git_dir, names).map(Found::Repository),
             None => finding.nothing(&confined, names),
@@ -73,7 +70,7 @@ struct Finding<'a> {
     key: &'a Key,
 }
 
-/// A git directory, and whether changes in it are reported.
+/// A git directory, and the one that it shares with other work trees.
 struct GitDir {
     path: PathBuf,
     common: PathBuf,
@@ -101,23 +98,30 @@ impl Finding<'_> {
             add(&mut names, unwatched.clone());
         }
         let identity = [self.identity(&confined.real)?, self.identity(&git_dir.path)?];
-        Ok(Repository { root: confined.real.clone(), git_dir: git_dir.path, names, unwatched, identity })
+        let (root, unwatched) = (confined.real.clone(), confined.root.unwatched());
+        Ok(Repository { root, git_dir: git_dir.path, names, unwatched, identity })
     }
 
     /// Answers for a directory that is no work tree's top.
     fn nothing(&self, confined: &Confined, mut names: Vec<Name>) -> Result<Found, LoadError> {
         if let Some(top) = self.workspace.repo_of(&confined.real).filter(|top| *top != confined.real) {
-            let part = self.key.git_part().unwrap_or_default();
-            let top = path_text(&top);
-            return Err(
-                self.failed(&format!("it is not the top of its work tree: ask for `git:{top}#{part}`"))
-            );
+            return Err(self.not_the_top(&top));
         }
         // A `.git` that appears is an entry of this directory.
         if let Ok(listing) = Key::dir(&confined.real) {
             add(&mut names, listing.into());
         }
         Ok(Found::Nothing(names))
+    }
+
+    fn not_the_top(&self, top: &Path) -> LoadError {
+        let text = path_text(top);
+        if self.workspace.root_of(top).is_none() {
+            let reason = format!("its work tree begins at `{text}`, outside every root; make that a root");
+            return LoadError::Denied { key: self.key.clone(), reason };
+        }
+        let part = self.key.git_part().unwrap_or_default();
+        self.failed(&format!("it is not the top of its work tree: ask for `git:{text}#{part}`"))
     }
 
     /// Returns the git directory of a work tree, if it has one and may use it.

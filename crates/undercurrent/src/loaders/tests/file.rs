@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::Errno;
 
 use super::super::file::{Content, FileLoader};
 use super::super::steady::{self, LARGEST, NotRead, Reader};
@@ -50,6 +51,8 @@ async fn the_names_are_those_of_the_workspace() {
     let confined = tree.workspace.confine(&tree.at("a/b")).unwrap();
     assert_eq!(loaded.names, tree.workspace.names_of_file(&confined));
     assert!(!loaded.names.contains(&unwatched));
+    assert_eq!(late(&tree).names_now(&tree.file("a/b")).unwrap(), Some(loaded.names));
+    assert!(late(&tree).names_now(&tree.file("../outside/a")).is_err());
 }
 
 #[tokio::test]
@@ -122,7 +125,7 @@ async fn what_is_not_there_is_a_value_for_as_long_as_it_is_not() {
         let key = tree.file(path);
         let loaded = loader.read(&key).await.unwrap();
         assert_eq!(loaded.value, None);
-        assert!(loaded.names.contains(&tree.workspace.source_scope()));
+        assert!(loaded.names.contains(&Workspace::source_scope()));
         check(&loader, &key, &loaded, Check::Unchanged);
         tree.write(make, "now");
         check(&loader, &key, &loaded, Check::Changed);
@@ -223,7 +226,7 @@ fn asking_allocates_nothing() {
     let tree = Tree::new();
     tree.write("a", "x");
     let (loader, key) = (late(&tree), tree.file("a"));
-    let loaded = steady::load(&tree.workspace, &key, &tree.at("a"), in_ten_seconds, &Content).unwrap();
+    let loaded = steady::load(&tree.workspace, &key, in_ten_seconds, &Content).unwrap();
     let validator: Validator = loaded.validator.unwrap();
     let mut answer = None;
     let counted = allocation_counter::measure(|| answer = loader.check_now(&key, &validator));
@@ -272,7 +275,7 @@ fn a_write_between_two_halves_of_a_read_is_never_a_mixture() {
                 std::fs::write(&path, "BBBBBBBB").unwrap();
             }
         });
-        let loaded = steady::load(&tree.workspace, &tree.file("a"), &path, clock, &reader).unwrap();
+        let loaded = steady::load(&tree.workspace, &tree.file("a"), clock, &reader).unwrap();
         assert_eq!(loaded.value.unwrap(), "BBBBBBBB");
     }
 }
@@ -287,7 +290,7 @@ fn a_file_renamed_over_during_its_read_is_read_again() {
                 std::fs::rename(tree.write("b", "BBBBBBBB"), &path).unwrap();
             }
         });
-        let loaded = steady::load(&tree.workspace, &tree.file("a"), &path, clock, &reader).unwrap();
+        let loaded = steady::load(&tree.workspace, &tree.file("a"), clock, &reader).unwrap();
         assert_eq!(loaded.value.unwrap(), "BBBBBBBB");
     }
 }
@@ -297,24 +300,20 @@ fn a_file_that_changes_during_every_read_is_unstable() {
     let tree = Tree::new();
     let path = tree.write("a", "AAAAAAAA");
     let reader = Meddled::by(|read| std::fs::write(&path, format!("{read:08}")).unwrap());
-    let error = steady::load(&tree.workspace, &tree.file("a"), &path, Moment::now, &reader).unwrap_err();
+    let error = steady::load(&tree.workspace, &tree.file("a"), Moment::now, &reader).unwrap_err();
     assert!(matches!(error, LoadError::Unstable { tries: 8, .. }), "{error:?}");
 }
 
-/// Exchanges a directory for a link out of the root when the names are asked for: after the path was resolved and
-/// before anything is opened.
-struct Swapping<'a>(&'a Tree);
+/// Has somebody do something when the names are asked for: after the path was resolved and before anything is opened.
+struct Resolved<F>(F);
 
-impl Reader for Swapping<'_> {
+impl<F: Fn()> Reader for Resolved<F> {
     fn wanted(&self) -> FileType {
         Content.wanted()
     }
 
     fn names(&self, workspace: &Workspace, confined: &Confined) -> Vec<Name> {
-        if !self.0.at("dir").is_symlink() {
-            std::fs::rename(self.0.at("dir"), self.0.at("away")).unwrap();
-            symlink(self.0.outside(""), self.0.at("dir")).unwrap();
-        }
+        self.0();
         Content.names(workspace, confined)
     }
 
@@ -328,10 +327,42 @@ fn a_link_swapped_in_after_the_path_was_resolved_is_not_followed() {
     let tree = Tree::new();
     tree.write("dir/a", "inside");
     std::fs::write(tree.outside("a"), "secret").unwrap();
-    let key = tree.file("dir/a");
-    let error =
-        steady::load(&tree.workspace, &key, &tree.at("dir/a"), in_ten_seconds, &Swapping(&tree)).unwrap_err();
+    let reader = Resolved(|| {
+        if !tree.at("dir").is_symlink() {
+            std::fs::rename(tree.at("dir"), tree.at("away")).unwrap();
+            symlink(tree.outside(""), tree.at("dir")).unwrap();
+        }
+    });
+    let error = steady::load(&tree.workspace, &tree.file("dir/a"), in_ten_seconds, &reader).unwrap_err();
     assert!(matches!(error, LoadError::Denied { .. }), "{error:?}");
+}
+
+#[test]
+fn a_link_turned_to_another_place_is_never_a_missing_file() {
+    let tree = Tree::new();
+    tree.write("old/a", "old");
+    tree.write("new/a", "new");
+    symlink("old", tree.at("link")).unwrap();
+    let reader = Resolved(|| {
+        if tree.at("old").exists() {
+            symlink("new", tree.at("next")).unwrap();
+            std::fs::rename(tree.at("next"), tree.at("link")).unwrap();
+            std::fs::remove_dir_all(tree.at("old")).unwrap();
+        }
+    });
+    let loaded = steady::load(&tree.workspace, &tree.file("link/a"), in_ten_seconds, &reader).unwrap();
+    assert_eq!(loaded.value.unwrap(), "new");
+}
+
+#[test]
+fn what_the_file_system_refuses_is_no_missing_file() {
+    let key = Key::parse("file:/a").unwrap();
+    for error in [Errno::ACCESS, Errno::PERM] {
+        assert!(matches!(steady::refused(&key, error), LoadError::Denied { .. }));
+    }
+    for error in [Errno::IO, Errno::NAMETOOLONG, Errno::MFILE, Errno::STALE] {
+        assert!(matches!(steady::refused(&key, error), LoadError::Failed { .. }));
+    }
 }
 
 #[test]
@@ -353,7 +384,7 @@ fn a_file_written_in_place_all_the_time_is_never_torn() {
             }
         });
         for _ in 0..1000 {
-            let Ok(loaded) = steady::load(&tree.workspace, &key, &path, Moment::now, &Content) else {
+            let Ok(loaded) = steady::load(&tree.workspace, &key, Moment::now, &Content) else {
                 continue;
             };
             read += 1;

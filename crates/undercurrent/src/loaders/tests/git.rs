@@ -1,6 +1,8 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use super::super::git::GitLoader;
 use super::*;
 use crate::cache::LoadError;
@@ -60,6 +62,15 @@ impl Tree {
     async fn names(&self, dir: &str, part: &str) -> Vec<String> {
         let loaded = self.loader().read(&self.key(dir, part)).await.unwrap();
         loaded.names.iter().map(Name::to_string).collect()
+    }
+
+    /// Says whether the root stands in the command of any process.
+    fn is_named_by_a_process(&self) -> bool {
+        let root = self.root().into_os_string().into_encoded_bytes();
+        let commands = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
+        commands.into_iter().any(|command| command.windows(root.len()).any(|words| words == root))
     }
 
     fn unwatched(&self) -> String {
@@ -196,7 +207,7 @@ async fn a_linked_work_tree_depends_on_its_repository_too() {
     let tree = Tree::with_repository();
     let head = tree.commit("r", "first");
     tree.git("r", &["worktree", "add", "-q", "-b", "side", "../side"]);
-    tree.watch("side");
+    tree.watch("");
     assert_eq!(tree.get("side", "head").await, head);
     assert_eq!(tree.get("side", "branch").await, "side");
     let names = tree.names("side", "status").await;
@@ -219,8 +230,7 @@ async fn a_linked_work_tree_of_a_repository_outside_is_served_and_unwatched() {
 async fn the_names_say_who_reports_changes() {
     let tree = Tree::with_repository();
     let names = tree.names("r", "status").await;
-    let scopes =
-        [format!("scope:local:{}", tree.root().display()), tree.workspace.source_scope().to_string()];
+    let scopes = [format!("scope:local:{}", tree.root().display()), Workspace::source_scope().to_string()];
     for name in scopes.into_iter().chain([tree.repo("r"), format!("tag:tree:{}/r", tree.root().display())]) {
         assert!(names.contains(&name), "`{name}` is not in {names:?}");
     }
@@ -238,10 +248,8 @@ async fn a_tracked_file_in_an_unwatched_directory_makes_the_status_unwatched() {
     tree.git("r", &["init", "-q"]);
     tree.write("r/.gitignore", "build/\n");
     tree.write("r/build/kept", "");
-    for dir in ["r/.git", "r"] {
-        tree.workspace.watched.lock().unwrap().insert(tree.at(dir));
-    }
-    tree.workspace.ignored.lock().unwrap().insert(tree.at("r/build"));
+    tree.watch("");
+    tree.workspace.unset_watched(&tree.at("r/build"));
     assert!(!tree.names("r", "status").await.contains(&tree.unwatched()));
     tree.git("r", &["add", "-f", "build/kept"]);
     for part in ["status", "diff"] {
@@ -256,8 +264,8 @@ async fn reading_leaves_the_index_untouched() {
     tree.write("r/a", "one\n");
     tree.commit("r", "first");
     // Same content, another stamp: git would write it down, if it were allowed to.
-    tree.let_the_clock_tick("r/.git/index");
-    tree.write("r/a", "one\n");
+    let file = std::fs::File::options().write(true).open(tree.at("r/a")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
     let state = || {
         let stat = tree.at("r/.git/index").metadata().unwrap();
         let listing = std::fs::read_dir(tree.at("r/.git")).unwrap().count();
@@ -273,7 +281,10 @@ async fn reading_leaves_the_index_untouched() {
     for part in ["status", "diff", "log", "head", "branch"] {
         tree.get("r", part).await;
     }
+    assert_eq!(tree.get("r", "diff").await, "");
     assert_eq!(state(), before);
+    tree.git("r", &["diff", "HEAD"]);
+    assert_ne!(state(), before, "git did not need to write, so this tests nothing");
 }
 
 /// Every command that a repository can name, each leaving a mark when it runs.
@@ -318,6 +329,13 @@ async fn no_command_that_a_repository_names_is_run() {
     for hook in ["post-index-change", "fsmonitor-watchman", "reference-transaction"] {
         std::fs::copy(&evil, tree.write(format!("r/.git/hooks/{hook}"), "")).unwrap();
     }
+    // A commit that claims to be signed, so that a look at it would ask who by.
+    let commit = tree.git("r", &["cat-file", "commit", "HEAD"]);
+    let (head, message) = commit.split_once("\n\n").unwrap();
+    let signature = "-----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----";
+    let signed = tree.write("r/signed", format!("{head}\ngpgsig {signature}\n\n{message}\n"));
+    let signed = tree.git("r", &["hash-object", "-t", "commit", "-w", signed.to_str().unwrap()]);
+    tree.git("r", &["update-ref", "HEAD", &signed]);
     tree.write("r/a", "two\n");
     tree.write("r/b", "new\n");
     let id = tree.git("r", &["-c", "core.fsmonitor=false", "rev-parse", "HEAD"]);
@@ -374,4 +392,19 @@ async fn an_output_over_the_limit_is_refused_with_the_limit() {
     tree.git("r", &["add", "a"]);
     let error = tree.loader().read(&tree.key("r", "diff")).await.unwrap_err();
     assert!(matches!(error, LoadError::TooLarge { limit: 16_777_216, .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_git_that_waits_for_ever_is_ended_at_the_limit() {
+    let tree = Tree::with_repository();
+    let head = tree.at("r/.git/HEAD");
+    std::fs::remove_file(&head).unwrap();
+    mknodat(CWD, &head, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let error = tree.loader().read(&tree.key("r", "head")).await.unwrap_err();
+    assert!(matches!(error, LoadError::TimedOut { limit, .. } if limit.as_secs() == 30), "{error:?}");
+    let began = std::time::Instant::now();
+    while tree.is_named_by_a_process() {
+        assert!(began.elapsed().as_secs() < 10, "git still runs");
+        tokio::task::yield_now().await;
+    }
 }

@@ -78,6 +78,14 @@ impl Store for Settling {
         unreachable!("the latest state is enough")
     }
 
+    fn observe(&self) -> broadcast::Receiver<Record> {
+        unreachable!("the latest state is enough")
+    }
+
+    fn tail(&self, _: &StreamName) -> Cursor {
+        unreachable!("the latest state is enough")
+    }
+
     fn streams(&self) -> Vec<StreamState> {
         Vec::new()
     }

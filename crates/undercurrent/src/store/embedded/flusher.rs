@@ -62,7 +62,8 @@ impl Flusher {
         {
             self.fail(&e);
         }
-        // The segment under way and the files first, then the lock.
+        self.shared.streams.end();
+        // The segment under way first, then the lock.
         drop(self);
         drop(lock);
         closed_tx.send_replace(true);

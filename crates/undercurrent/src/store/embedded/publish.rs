@@ -399,5 +399,6 @@ impl Appended {
             shared.latest.set(key, position, value.as_ref());
         }
         self.stream.show(&self.record);
+        shared.streams.show(&self.record);
     }
 }

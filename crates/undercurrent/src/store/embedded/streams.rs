@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
@@ -120,6 +121,16 @@ impl Stream {
         self.inner.lock().index.find(seq)
     }
 
+    /// Returns the last visible event.
+    pub(super) fn tail(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.visible() }
+    }
+
+    /// Ends the live ring.
+    fn end(&self) {
+        self.inner.lock().live = None;
+    }
+
     fn follow(&self) -> broadcast::Receiver<Record> {
         let mut inner = self.inner.lock();
         inner.live.get_or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
@@ -171,6 +182,10 @@ pub(super) struct Streams {
     by_name: RwLock<HashMap<StreamName, Arc<Stream>>>,
     /// Rings of streams that nobody has published to yet; each goes when its last receiver does.
     awaited: Mutex<HashMap<StreamName, broadcast::Sender<Record>>>,
+    /// The ring of all streams, while somebody observes it. Asked for every event, set seldom.
+    all: RwLock<Option<broadcast::Sender<Record>>>,
+    /// Whether there will be no more events.
+    ended: AtomicBool,
 }
 
 impl Streams {
@@ -190,14 +205,45 @@ impl Streams {
 
     /// Returns a live ring of a stream, whether it is there or not.
     pub(super) fn follow(&self, name: &StreamName) -> broadcast::Receiver<Record> {
-        // Held across both looks, so that the stream is not made between them.
+        // Held across all looks, so that the stream is not made and the rings do not end between them.
         let by_name = self.by_name.read();
+        if self.ended.load(Ordering::Relaxed) {
+            return broadcast::channel(1).1;
+        }
         if let Some(stream) = by_name.get(name) {
             return stream.follow();
         }
         let mut awaited = self.awaited.lock();
         awaited.retain(|_, live| live.receiver_count() > 0);
         awaited.entry(name.clone()).or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+    }
+
+    /// Returns the live ring of all streams.
+    pub(super) fn observe(&self) -> broadcast::Receiver<Record> {
+        let mut all = self.all.write();
+        if self.ended.load(Ordering::Relaxed) {
+            return broadcast::channel(1).1;
+        }
+        all.get_or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+    }
+
+    /// Ends all live rings: receivers get what is in them, and then that nothing follows.
+    pub(super) fn end(&self) {
+        let by_name = self.by_name.write();
+        let mut all = self.all.write();
+        self.ended.store(true, Ordering::Relaxed);
+        *all = None;
+        self.awaited.lock().clear();
+        by_name.values().for_each(|stream| stream.end());
+    }
+
+    /// Shows an event that has become visible to those who observe all streams.
+    pub(super) fn show(&self, record: &Record) {
+        let unheard = self.all.read().as_ref().is_some_and(|all| all.send(record.clone()).is_err());
+        if unheard {
+            // Somebody may have come in between.
+            self.all.write().take_if(|all| all.receiver_count() == 0);
+        }
     }
 
     /// Returns every stream with its tail, by name.

@@ -8,11 +8,11 @@ use tempfile::TempDir;
 
 use crate::store::Store;
 use crate::store::contract::Subject;
-use crate::store::embedded::{EmbeddedStore, Options};
+use crate::store::embedded::{EmbeddedStore, StoreOptions};
 
 /// Small segments, so that tests go through many of them.
-pub(super) fn small() -> Options {
-    Options { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..Options::default() }
+pub(super) fn small() -> StoreOptions {
+    StoreOptions { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..StoreOptions::default() }
 }
 
 /// A store in a directory of its own.

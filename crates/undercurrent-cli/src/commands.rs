@@ -1,0 +1,37 @@
+//! One file for each command, or for a few that are alike.
+
+mod context;
+mod operate;
+mod publish;
+mod serve;
+mod tail;
+
+use std::process::ExitCode;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::target;
+
+/// Runs the command that was given.
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let Args { global, command } = args;
+    if let Command::Serve(serve) = &command {
+        return serve::run(serve, &global).await;
+    }
+    let client = target::client(&global).await?;
+    let json = global.json;
+    match &command {
+        // It needs no daemon: it is one.
+        Command::Serve(_) => Ok(ExitCode::SUCCESS),
+        Command::Publish(publish) => publish::run(publish, &client, json).await,
+        Command::Tail(tail) => tail::run(tail, &client, json).await,
+        Command::Get(get) => context::get(get, &client, json).await,
+        Command::Put(put) => context::put(put, &client, json).await,
+        Command::Invalidate(invalidate) => context::invalidate(invalidate, &client, json).await,
+        Command::Explain(explain) => context::explain(explain, &client, json).await,
+        Command::Check(check) => context::check(check, &client, json).await,
+        Command::Status => operate::status(&client, json).await,
+        Command::Sources => operate::sources(&client, json).await,
+        Command::Streams { .. } => operate::streams(&client, json).await,
+    }
+}

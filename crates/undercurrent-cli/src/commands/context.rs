@@ -1,0 +1,192 @@
+//! `get`, `put`, `invalidate`, `check` and `explain`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use undercurrent_client::{Client, ClientError};
+use undercurrent_types::{ErrorCode, Key, Level, Version, wire};
+
+use super::operate::{bytes, span};
+use crate::args::{Check, Get, Invalidate, OneKey, Put};
+use crate::failure::Failure;
+use crate::{input, keys, output};
+
+/// Prints exactly the bytes of the value, or with `--json` all that is known about it.
+pub(crate) async fn get(args: &Get, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let key = keys::key(&args.key)?;
+    let get = prepare(args, client, &key);
+    if json {
+        let Some(context) = get.context().await? else { return unchanged(&key, args.if_version, true) };
+        output::json(&context)?;
+        return if context.exists { Ok(ExitCode::SUCCESS) } else { Err(absent(&key)) };
+    }
+    let Some(answer) = get.answer().await? else { return unchanged(&key, args.if_version, false) };
+    output::bytes(&answer.value.ok_or_else(|| absent(&key))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(args: &Get, client: &Client, key: &Key) -> undercurrent_client::Get {
+    let mut get = client.get(key);
+    if let Some(level) = args.level {
+        get = get.level(level);
+    }
+    if let Some(token) = args.after {
+        get = get.after(token);
+    }
+    if let Some(version) = args.if_version {
+        get = get.if_version_is_not(version);
+    }
+    if args.reload {
+        get = get.reload();
+    }
+    if args.stale_on_error { get.stale_on_error() } else { get }
+}
+
+fn unchanged(key: &Key, version: Option<Version>, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        output::json(&serde_json::json!({ "key": key, "unchanged": true, "version": version }))?;
+    } else {
+        output::note("unchanged");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn absent(key: &Key) -> Failure {
+    Failure::new(ErrorCode::NotFound, format!("what `{key}` names is not there"))
+}
+
+pub(crate) async fn put(args: &Put, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let key = keys::key(&args.key)?;
+    let value = input::read(&args.value)?;
+    written(&client.put(&key, value, args.ticket.as_deref()).await?, json)
+}
+
+pub(crate) async fn invalidate(args: &Invalidate, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let keys = args.keys.iter().map(|given| keys::key(given).map(Into::into));
+    let tags = args.tags.iter().map(|given| keys::tag(given));
+    let names = keys.chain(tags).collect::<Result<_, _>>()?;
+    written(&client.invalidate(names).await?, json)
+}
+
+fn written(written: &wire::Written, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        output::json(written)?;
+    } else {
+        output::line(&written.token.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the source where it can be asked, and otherwise reads at the key's own level.
+pub(crate) async fn check(args: &Check, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let key = keys::key(&args.key)?;
+    let get = client.get(&key).if_version_is_not(args.version);
+    let answer = match get.clone().level(Level::Verified).answer().await {
+        Err(ClientError::Refused(body)) if body.code == ErrorCode::LevelNotOffered => get.answer().await?,
+        other => other?,
+    };
+    let now = answer.map_or(args.version, |answer| answer.version);
+    let is_current = now == args.version;
+    if json {
+        output::json(&serde_json::json!({ "key": key, "current": is_current, "version": now }))?;
+    }
+    if is_current {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::new(
+        ErrorCode::Conflict,
+        format!("`{key}` is at version {now} now; read it again before it is overwritten"),
+    ))
+}
+
+pub(crate) async fn explain(args: &OneKey, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let explanation = client.explain(&keys::key(&args.key)?).await?;
+    if json {
+        output::json(&explanation)?;
+    } else {
+        output::bytes(tree(&explanation).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes an explanation for people.
+fn tree(explanation: &wire::Explanation) -> String {
+    let wire::Explanation { key, default_level, loader, entry, answer, invalidations } = explanation;
+    let mut text =
+        format!("{key}\n  made by {loader}, read at {default_level} unless another level is named\n");
+    match answer {
+        Some(answer) => push(
+            &mut text,
+            1,
+            &format!(
+                "last answer: version {}, at {}, because {} ({})",
+                short(answer.version),
+                answer.level,
+                answer.because,
+                answer.why
+            ),
+        ),
+        None => push(&mut text, 1, "last answer: none yet"),
+    }
+    match entry {
+        Some(entry) => describe(&mut text, entry),
+        None => push(&mut text, 1, "in memory: nothing"),
+    }
+    if invalidations.is_empty() {
+        push(&mut text, 1, "made stale by: nothing that is remembered");
+    } else {
+        push(&mut text, 1, "made stale by, latest first:");
+    }
+    for one in invalidations {
+        push(&mut text, 2, &format!("{} at position {}: {}", one.name, one.position, cause(one)));
+    }
+    text
+}
+
+fn describe(text: &mut String, entry: &wire::ExplainedEntry) {
+    let what =
+        if entry.exists { bytes(entry.bytes as u64) } else { "the answer that it is not there".to_owned() };
+    let age = span(Duration::from_millis(entry.age_ms));
+    let standing = if entry.valid { "would be served at fresh" } else { "would not be served at fresh" };
+    push(text, 1, &format!("in memory: {what}, version {}, {standing}", short(entry.version)));
+    push(
+        text,
+        2,
+        &format!(
+            "known to be good {age} ago, at position {}; loading took {} µs",
+            entry.as_of, entry.load_us
+        ),
+    );
+    if let Some(validator) = &entry.validator {
+        push(text, 2, &format!("its source is asked for: {validator}"));
+    }
+    for (key, version) in &entry.inputs {
+        push(text, 2, &format!("made from {key}, version {}", short(*version)));
+    }
+    for name in &entry.closure {
+        let moved = name.last.map_or_else(
+            || "not moved as far as is remembered".to_owned(),
+            |at| format!("moved at position {at}"),
+        );
+        let doubt = if name.in_doubt { ", in doubt" } else { "" };
+        push(text, 2, &format!("depends on {}: {moved}{doubt}", name.name));
+    }
+}
+
+fn cause(one: &wire::ExplainedInvalidation) -> String {
+    match (&one.stream, &one.sequence, &one.event_type, &one.event_id) {
+        (Some(stream), Some(sequence), Some(ty), Some(id)) => format!("{ty} {id} in {stream} at {sequence}"),
+        _ => one.cause.clone(),
+    }
+}
+
+/// Returns the beginning of a version, enough to tell two apart by eye.
+fn short(version: Version) -> String {
+    version.to_string().chars().take(12).collect()
+}
+
+fn push(text: &mut String, depth: usize, line: &str) {
+    writeln!(text, "{:indent$}{}", "", crate::line::printable(line), indent = 2 * depth)
+        .expect("writing to a string does not fail");
+}

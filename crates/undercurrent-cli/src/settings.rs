@@ -1,0 +1,108 @@
+//! What `serve` is told: flags, then the environment, then one TOML file.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use undercurrent::rules::RuleSet;
+use undercurrent_server::Listen;
+
+use crate::args::Serve;
+use crate::failure::Failure;
+
+/// What a configuration file may say; an unknown word is refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// The directories to watch, relative to the file.
+    #[serde(default)]
+    roots: Vec<PathBuf>,
+    listen: Option<String>,
+    data: Option<PathBuf>,
+    namespace: Option<String>,
+    /// A file with rules to add to the shipped ones, relative to this one.
+    rules: Option<PathBuf>,
+    /// Values that are never stored.
+    #[serde(default)]
+    secrets: Vec<String>,
+}
+
+/// Returns what the daemon is made from.
+pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurrent_server::Config, Failure> {
+    let file = serve.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    let listen = match (serve.listen, &file.listen) {
+        (Some(listen), _) => listen,
+        (None, Some(text)) => text.parse().map_err(|error| Failure::usage(format!("{error}")))?,
+        (None, None) => Listen::default(),
+    };
+    let mut engine = undercurrent::Config {
+        data: serve.data.clone().or(file.data),
+        roots: if serve.roots.is_empty() { file.roots } else { serve.roots.clone() },
+        secrets: file.secrets,
+        ..undercurrent::Config::default()
+    };
+    if let Some(path) = &file.rules {
+        engine.rules = read_rules(path)?;
+    }
+    if let Some(namespace) = namespace.map(str::to_owned).or(file.namespace) {
+        engine.namespace = namespace;
+    }
+    Ok(undercurrent_server::Config { engine, listen, ..undercurrent_server::Config::default() })
+}
+
+fn read_file(path: &Path) -> Result<File, Failure> {
+    let refuse = |error: &dyn std::fmt::Display| Failure::usage(format!("`{}`: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
+    let mut file: File = toml::from_str(&text).map_err(|error| refuse(&error))?;
+    let beside = path.parent().unwrap_or(Path::new(""));
+    file.roots.iter_mut().chain(&mut file.data).chain(&mut file.rules).for_each(|one| *one = beside.join(&one));
+    Ok(file)
+}
+
+/// Reads rules and puts them behind the shipped ones; what is wrong is named with its line.
+pub(crate) fn read_rules(path: &Path) -> Result<RuleSet, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("`{}`: {error}", path.display())))?;
+    let name = path.display().to_string();
+    RuleSet::from_toml(&text, &name).map_err(|error| Failure::usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    fn settings(dir: &Path, toml: &str, flags: &[&str]) -> Result<undercurrent_server::Config, Failure> {
+        let path = dir.join("undercurrent.toml");
+        std::fs::write(&path, toml).unwrap();
+        let words = ["undercurrent", "serve", "--config", path.to_str().unwrap()];
+        let args = Args::parse_from(words.iter().chain(flags));
+        let Command::Serve(serve) = &args.command else { panic!("it was `serve`") };
+        read(serve, args.global.namespace.as_deref())
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = "roots = ['a', '/b']\nlisten = 'localhost:0'\ndata = 'd'\nnamespace = 'n'";
+        let given = settings(dir.path(), toml, &[]).unwrap();
+        assert_eq!(given.engine.roots, [dir.path().join("a"), PathBuf::from("/b")]);
+        assert_eq!(given.engine.data, Some(dir.path().join("d")));
+        assert_eq!(given.engine.namespace, "n");
+        assert_eq!(given.listen, "127.0.0.1:0".parse().unwrap());
+        let flags = ["/c", "--listen", "[::1]:0", "--data", "/e", "--namespace", "m"];
+        let given = settings(dir.path(), toml, &flags).unwrap();
+        assert_eq!(given.engine.roots, [PathBuf::from("/c")]);
+        assert_eq!(given.engine.data, Some(PathBuf::from("/e")));
+        assert_eq!(given.engine.namespace, "m");
+        assert_eq!(given.listen, "[::1]:0".parse().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for toml in ["root = ['a']", "roots = 'a'", "listen = '0.0.0.0:1'", "["] {
+            assert!(settings(dir.path(), toml, &[]).is_err(), "`{toml}` was accepted");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+mod files;
+mod git;
+mod ignoring;
+mod losses;
+mod moves;
+mod site;
