@@ -197,8 +197,8 @@ pub fn run(seed: u64, size: Size) -> Vec<Operation> {
             clock: AtomicU64::new(1),
             history: Mutex::default(),
             in_doubt: AtomicBool::new(false),
-            pauses: if seed % 2 == 0 { 6 } else { 60 },
-            silent: if seed % 2 == 0 { 5 } else { 2 },
+            pauses: if seed.is_multiple_of(2) { 6 } else { 60 },
+            silent: if seed.is_multiple_of(2) { 5 } else { 2 },
         });
         cache.register("w", world.clone());
         let namespace = "check".to_owned();
