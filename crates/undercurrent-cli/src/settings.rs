@@ -19,6 +19,12 @@ struct File {
     listen: Option<String>,
     data: Option<PathBuf>,
     namespace: Option<String>,
+    /// Commands whose output can be read, each `[[command]]`.
+    #[serde(default, rename = "command")]
+    commands: Vec<undercurrent::loaders::Command>,
+    /// Which hosts `http:` keys may name.
+    #[serde(default)]
+    http: undercurrent::loaders::HttpOptions,
     /// A file with rules to add to the shipped ones, relative to this one.
     rules: Option<PathBuf>,
     /// Values that are never stored.
@@ -37,6 +43,8 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
     let mut engine = undercurrent::Config {
         data: serve.data.clone().or(file.data),
         roots: if serve.roots.is_empty() { file.roots } else { serve.roots.clone() },
+        commands: file.commands,
+        http: file.http,
         secrets: file.secrets,
         ..undercurrent::Config::default()
     };
@@ -54,6 +62,7 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
     let mut file: File = toml::from_str(&text).map_err(|error| refuse(&error))?;
     let beside = path.parent().unwrap_or(Path::new(""));
+    file.commands.iter_mut().for_each(|command| command.dir = beside.join(&command.dir));
     file.roots
         .iter_mut()
         .chain(&mut file.data)
@@ -100,6 +109,22 @@ mod tests {
         assert_eq!(given.engine.data, Some(PathBuf::from("/e")));
         assert_eq!(given.engine.namespace, "m");
         assert_eq!(given.listen, "[::1]:0".parse().unwrap());
+    }
+
+    #[test]
+    fn commands_hosts_and_rules_come_from_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = "[[rule]]\nname = 'mine'\ntypes = ['observation.mine']\nstale = ['tag:mine']";
+        std::fs::write(dir.path().join("rules.toml"), rules).unwrap();
+        let toml = "rules = 'rules.toml'\n[[command]]\nname = 'list'\nrun = ['ls']\ndir = 'a'\n\
+                    [http]\nallow = [{ host = 'docs.example' }]";
+        let given = settings(dir.path(), toml, &[]).unwrap().engine;
+        assert_eq!(given.commands[0].dir, dir.path().join("a"));
+        assert_eq!(given.http.allow[0].host, "docs.example");
+        assert!(given.rules.rules().iter().any(|rule| rule.name() == "mine"));
+        std::fs::write(dir.path().join("rules.toml"), "[[rule]]\nname = 'mine'\nnonsense = 1").unwrap();
+        let Err(error) = settings(dir.path(), toml, &[]) else { panic!("the rules were taken") };
+        assert!(format!("{error:?}").contains("rules.toml:"), "{error:?}");
     }
 
     #[test]

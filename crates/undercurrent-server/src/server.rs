@@ -64,9 +64,11 @@ impl ServeError {
 
 fn open_code(error: &OpenError) -> ErrorCode {
     match error {
-        OpenError::Root(_) | OpenError::DataInRoot { .. } | OpenError::NoStateDir => {
-            ErrorCode::InvalidRequest
-        }
+        OpenError::Root(_)
+        | OpenError::DataInRoot { .. }
+        | OpenError::NoStateDir
+        | OpenError::Command(_)
+        | OpenError::Http(_) => ErrorCode::InvalidRequest,
         OpenError::Store(OpenStoreError::InUse { .. }) => ErrorCode::Conflict,
         OpenError::Local(_) => ErrorCode::Unavailable,
         _ => ErrorCode::StoreFailed,

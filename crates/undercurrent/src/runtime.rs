@@ -9,7 +9,7 @@ use etcetera::BaseStrategy;
 
 use crate::cache::{Cache, CacheOptions};
 use crate::event_stream::{EventStream, Redactor};
-use crate::loaders;
+use crate::loaders::{self, Command, CommandError, CommandLoader, HttpError, HttpLoader, HttpOptions};
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
 use crate::store::Store;
@@ -27,6 +27,10 @@ pub struct Config {
     pub namespace: String,
     /// Which names an event makes stale: the shipped rules, and what was added to them.
     pub rules: RuleSet,
+    /// The commands whose output can be read as `command:<name>`.
+    pub commands: Vec<Command>,
+    /// The hosts that `http:` keys may name; none unless some are allowed.
+    pub http: HttpOptions,
     /// Values that must never be stored: they are taken out of the data of events, and refused in attributes.
     pub secrets: Vec<String>,
     /// The bounds of the memory of values.
@@ -42,6 +46,8 @@ impl Default for Config {
             roots: Vec::new(),
             namespace: "default".to_owned(),
             rules: RuleSet::shipped(),
+            commands: Vec::new(),
+            http: HttpOptions::default(),
             secrets: Vec::new(),
             cache: CacheOptions::default(),
             store: StoreOptions::default(),
@@ -81,6 +87,12 @@ pub enum OpenError {
     /// The store can not be opened.
     #[error(transparent)]
     Store(#[from] OpenStoreError),
+    /// A declared command can not be run as declared.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The options of web requests make no sense.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The roots can not be watched.
     #[error(transparent)]
     Local(#[from] StartError),
@@ -124,6 +136,11 @@ impl EventStream {
     /// Fails when a root or the data directory can not be used, or another process has the data open.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let workspace = Arc::new(Workspace::new(config.roots.clone())?);
+        // What can be refused is looked at before anything is made.
+        let declared = (!config.commands.is_empty())
+            .then(|| CommandLoader::new(Arc::clone(&workspace), config.commands));
+        let commands = declared.transpose()?;
+        let http = (!config.http.allow.is_empty()).then(|| HttpLoader::new(config.http)).transpose()?;
         let data = match config.data {
             Some(data) => data,
             None => Config::default_data_dir(&config.roots)?,
@@ -138,6 +155,12 @@ impl EventStream {
         let cache = Cache::new(store.clone(), config.cache);
         for (kind, loader) in loaders::shipped(&workspace, &store) {
             cache.register(kind, loader);
+        }
+        if let Some(commands) = commands {
+            cache.register("command", Arc::new(commands));
+        }
+        if let Some(http) = http {
+            cache.register("http", Arc::new(http));
         }
         let redactor = Redactor::new(config.secrets);
         let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
