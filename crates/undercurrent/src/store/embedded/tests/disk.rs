@@ -57,6 +57,12 @@ struct Content {
     unsynced: Vec<(usize, Vec<u8>)>,
 }
 
+impl Content {
+    fn on_disk(bytes: Vec<u8>) -> Self {
+        Self { synced: bytes.clone(), bytes, unsynced: Vec::new() }
+    }
+}
+
 impl MemoryDisk {
     /// Returns how often a file was synced.
     pub(super) fn syncs(&self) -> usize {
@@ -82,9 +88,9 @@ impl MemoryDisk {
         self.0.state.lock().failing = Some(failing);
     }
 
-    /// Returns what is left when the process dies now: everything that was written.
+    /// Returns what is left when the process dies now: everything that was written, synced or not.
     pub(super) fn copy(&self) -> Self {
-        self.map(|content| content.bytes.clone())
+        self.map(Content::clone)
     }
 
     /// Returns what is left when the machine dies now: all that was synced, and such sectors of the rest as `keeps`
@@ -99,17 +105,16 @@ impl MemoryDisk {
                     }
                 }
             }
-            bytes
+            Content::on_disk(bytes)
         })
     }
 
-    fn map(&self, mut left: impl FnMut(&Content) -> Vec<u8>) -> Self {
+    fn map(&self, mut left: impl FnMut(&Content) -> Content) -> Self {
         let state = self.0.state.lock();
         let mut paths: Vec<_> = state.files.keys().collect();
         paths.sort();
         let files = paths.into_iter().map(|path| {
-            let bytes = left(&state.files[path].lock());
-            let content = Content { synced: bytes.clone(), bytes, unsynced: Vec::new() };
+            let content = left(&state.files[path].lock());
             (path.clone(), Arc::new(Mutex::new(content)))
         });
         let state = State { files: files.collect(), ..State::default() };
@@ -129,7 +134,7 @@ impl MemoryDisk {
 
     /// Puts a file in place, all of it on disk.
     pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
-        let content = Content { synced: bytes.clone(), bytes, unsynced: Vec::new() };
+        let content = Content::on_disk(bytes);
         self.0.state.lock().files.insert(path.to_owned(), Arc::new(Mutex::new(content)));
     }
 
