@@ -15,9 +15,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 
 /// Runs seeded workloads under the history checker.
 pub(crate) fn check_freshness(root: &Path, seed: u64, seconds: u64) -> Result<()> {
-    let words = format!(
-        "run --locked --release --package undercurrent-check -- --seed {seed} --seconds {seconds}"
-    );
+    let words =
+        format!("run --locked --release --package undercurrent-check -- --seed {seed} --seconds {seconds}");
     Step::cargo("freshness", &words).run(root)
 }
 

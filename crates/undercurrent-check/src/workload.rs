@@ -66,6 +66,10 @@ struct World {
     history: Mutex<Vec<Operation>>,
     /// Whether nobody vouches for the world: writers tell nobody then.
     in_doubt: AtomicBool,
+    /// How long writers pause at most, and one write of how many they tell nobody of: every other seed has writers that
+    /// are slow and often silent, so that what is found by asking has time to be missed.
+    pauses: u64,
+    silent: u64,
 }
 
 impl World {
@@ -90,13 +94,14 @@ fn middle_key(middle: usize) -> Key {
     format!("w:middle/{middle}").parse().expect("it is a key")
 }
 
-/// The inputs of a derived key. The top reads leaves that its middles read too, and one of them twice.
+/// The inputs of a derived key. The top reads leaves that its middles read too, and one of them twice: the
+/// second time last, when no other input can tell.
 fn inputs_of(key: &Key) -> Vec<Key> {
     match key.rest().split_once('/') {
         Some(("middle", "0")) => vec![leaf_key(0), leaf_key(1)],
         Some(("middle", "1")) => vec![leaf_key(1), leaf_key(2)],
         Some(("middle", _)) => vec![middle_key(0), leaf_key(3)],
-        _ => vec![middle_key(0), leaf_key(1), middle_key(1), leaf_key(1), middle_key(2)],
+        _ => vec![middle_key(0), leaf_key(1), middle_key(1), middle_key(2), leaf_key(1)],
     }
 }
 
@@ -192,6 +197,8 @@ pub fn run(seed: u64, size: Size) -> Vec<Operation> {
             clock: AtomicU64::new(1),
             history: Mutex::default(),
             in_doubt: AtomicBool::new(false),
+            pauses: if seed.is_multiple_of(2) { 6 } else { 60 },
+            silent: if seed.is_multiple_of(2) { 5 } else { 2 },
         });
         cache.register("w", world.clone());
         let namespace = "check".to_owned();
@@ -213,7 +220,7 @@ pub fn run(seed: u64, size: Size) -> Vec<Operation> {
 /// The one writer of a leaf.
 async fn write(world: Arc<World>, store: Arc<dyn Store>, leaf: Leaf, size: Size) {
     for _ in 0..size.writes {
-        for _ in 0..roll(6) {
+        for _ in 0..roll(world.pauses) {
             pause().await;
         }
         let doubted = world.in_doubt.load(Ordering::SeqCst);
@@ -227,7 +234,7 @@ async fn write(world: Arc<World>, store: Arc<dyn Store>, leaf: Leaf, size: Size)
             continue;
         }
         pause().await;
-        if roll(5) == 0 {
+        if roll(world.silent) == 0 {
             continue;
         }
         let version = world.version(leaf);

@@ -54,7 +54,11 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
     let mut file: File = toml::from_str(&text).map_err(|error| refuse(&error))?;
     let beside = path.parent().unwrap_or(Path::new(""));
-    file.roots.iter_mut().chain(&mut file.data).chain(&mut file.rules).for_each(|one| *one = beside.join(&one));
+    file.roots
+        .iter_mut()
+        .chain(&mut file.data)
+        .chain(&mut file.rules)
+        .for_each(|one| *one = beside.join(&one));
     Ok(file)
 }
 

@@ -68,3 +68,31 @@ async fn serve(socket: TcpStream, router: Router, stopping: CancellationToken) {
         tracing::debug!(%error, "a connection broke off");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::{self, App};
+
+    #[tokio::test]
+    async fn before_the_store_is_recovered_the_port_answers_and_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Arc::new(App::new(&crate::Config::default()));
+        let accepting = tokio::spawn(run(listener, app::router(&app), app.stopping().clone()));
+        let get = async |path: &str| {
+            let response = reqwest::get(format!("{url}{path}")).await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        };
+        let (status, body) = get("/healthz").await;
+        assert!(status == 200 && body.contains("\"ready\":false"), "{status} {body}");
+        for path in ["/readyz", "/v1/status", "/v1/context?key=state:a", "/v1/events/s"] {
+            let (status, body) = get(path).await;
+            assert!(status == 503 && body.contains("\"unavailable\""), "{path}: {status} {body}");
+        }
+        app.stopping().cancel();
+        accepting.await.unwrap();
+    }
+}

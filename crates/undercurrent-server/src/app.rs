@@ -1,6 +1,7 @@
 //! What the handlers share, and which path is whose.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -27,6 +28,7 @@ pub(crate) struct App {
     /// One permit for each subscription.
     subscriptions: Arc<Semaphore>,
     subscriptions_at_once: usize,
+    heartbeat: Duration,
     /// Cancelled when the daemon ends: subscriptions end at once.
     stopping: CancellationToken,
 }
@@ -40,6 +42,7 @@ impl App {
             bodies: Bodies::default(),
             subscriptions: Arc::new(Semaphore::new(config.subscriptions)),
             subscriptions_at_once: config.subscriptions,
+            heartbeat: config.heartbeat,
             stopping: CancellationToken::new(),
         }
     }
@@ -79,6 +82,10 @@ impl App {
 
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.stopping
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        self.heartbeat
     }
 
     /// Counts one more subscription, until the permit is dropped.

@@ -7,7 +7,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -27,8 +26,6 @@ use crate::events::{filter_of, start_of, stream_of, subscribe};
 use crate::query::Params;
 use crate::reply::Refusal;
 
-/// How long a connection is silent before a comment says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How many bytes of frames are written at once while there are more to write.
 const CHUNK: usize = 64 << 10;
 
@@ -44,7 +41,7 @@ pub(crate) async fn follow(app: &Arc<App>, parts: &Parts) -> Result<Response, Re
     let start = start_of(last.filter(|id| !id.is_empty()).or(from.as_deref()))?;
     let permit = app.begin_subscription()?;
     let subscription = subscribe(app, stream, start, filter).await?;
-    let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    let mut heartbeat = interval_at(Instant::now() + app.heartbeat(), app.heartbeat());
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follow =
         Follow { subscription, heartbeat, stopping: app.stopping().clone(), failed: false, _permit: permit };

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +25,18 @@ pub struct Config {
     pub listen: Listen,
     /// How many subscriptions there may be at once; one more is refused as `busy`.
     pub subscriptions: usize,
+    /// How long a subscription is silent before a comment says that the connection lives.
+    pub heartbeat: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { engine: undercurrent::Config::default(), listen: Listen::default(), subscriptions: 1024 }
+        Self {
+            engine: undercurrent::Config::default(),
+            listen: Listen::default(),
+            subscriptions: 1024,
+            heartbeat: Duration::from_secs(15),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod command;
 mod dir;
 mod file;
 mod git;
+mod http;
 mod open;
 mod projection;
 mod span;
@@ -27,6 +28,7 @@ pub use command::{Command, CommandError, CommandLoader};
 pub use dir::DirLoader;
 pub use file::FileLoader;
 pub use git::GitLoader;
+pub use http::{AllowedHost, HttpError, HttpLoader, HttpOptions};
 pub use projection::ProjectionLoader;
 
 /// Returns the loaders that need no configuration, each with the kind of key that it loads.

@@ -99,8 +99,6 @@ pub struct Entry {
     pub since: Moment,
     /// How long the load took.
     pub took: Duration,
-    /// Whether a name that it depends on was in doubt when it was committed: every read asks again.
-    pub in_doubt: bool,
 }
 
 /// All names that a value depends on, directly or not.
@@ -157,7 +155,7 @@ pub(super) struct Parts {
 }
 
 impl Entry {
-    pub(super) fn new(parts: Parts, as_of: Position, in_doubt: bool) -> Self {
+    pub(super) fn new(parts: Parts, as_of: Position) -> Self {
         let Parts {
             key,
             value,
@@ -193,7 +191,6 @@ impl Entry {
             default_level,
             since,
             took,
-            in_doubt,
             as_of: AsOf::new(as_of),
             last_answer: AtomicU64::new(0),
         }

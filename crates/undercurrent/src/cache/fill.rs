@@ -27,11 +27,11 @@ enum Try {
 impl Cache {
     /// Shares or makes the fill that serves a read. `waiter` is the key whose loader asks, where one does.
     ///
-    /// What nobody vouches for is asked for at every read: a value in doubt from a load that began before this read is
-    /// asked for once more.
+    /// What nobody vouches for is asked for at every read. A value that was not accepted may have been in doubt while it
+    /// was loaded; if that load began before this read, the source is asked once more.
     pub(super) async fn fly(&self, key: &Key, need: Need, waiter: Option<&Key>) -> Outcome {
         let (entry, why, early) = self.share(key, need, waiter).await?;
-        if entry.in_doubt && early && need.mode == Mode::Fresh && !skips(Step::DoubtAsked) {
+        if early && entry.as_of() == Position(0) && need.mode == Mode::Fresh && !skips(Step::DoubtAsked) {
             let (entry, why, _) = self.share(key, Need { mode: Mode::Ask, ..need }, waiter).await?;
             return Ok((entry, why));
         }
@@ -192,8 +192,7 @@ impl Cache {
             Committed::InDoubt => (Position(0), true),
             Committed::Moved => (Position(0), false),
         };
-        let in_doubt = keep && as_of == Position(0);
-        let entry = Arc::new(Entry::new(parts, as_of, in_doubt));
+        let entry = Arc::new(Entry::new(parts, as_of));
         if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
             self.insert(entry.clone());
         }
@@ -249,11 +248,10 @@ impl Cache {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
             self.invalidate(key, "two loads of it disagree").await?;
-            return Ok(Arc::new(Entry::new(parts, Position(0), false)));
+            return Ok(Arc::new(Entry::new(parts, Position(0))));
         }
         let announce = differs.then_some(&key);
-        let committed = self.ask_to_commit(h, &parts, announce).await?;
-        let (as_of, keep) = match committed {
+        let (as_of, keep) = match self.ask_to_commit(h, &parts, announce).await? {
             Committed::Accepted(position) => {
                 let newer = standing.is_some_and(|entry| entry.inc == parts.inc && entry.as_of() > position);
                 (position, !newer || differs)
@@ -261,8 +259,7 @@ impl Cache {
             Committed::InDoubt => (Position(0), parts.validator.is_some() || !parts.inputs.is_empty()),
             Committed::Moved => (Position(0), false),
         };
-        let in_doubt = committed == Committed::InDoubt;
-        let entry = Arc::new(Entry::new(parts, as_of, in_doubt));
+        let entry = Arc::new(Entry::new(parts, as_of));
         if keep {
             self.insert(entry.clone());
         }

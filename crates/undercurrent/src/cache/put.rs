@@ -118,7 +118,7 @@ impl Cache {
         let _inserting = self.inserting(key).lock().await;
         match self.0.store.commit(h, &parts.closure.names, None).await? {
             Committed::Accepted(position) => {
-                self.insert(Arc::new(Entry::new(parts, position, false)));
+                self.insert(Arc::new(Entry::new(parts, position)));
                 Ok((Token { inc: h.inc, position }, version))
             }
             // Put, and invalidated again at once by somebody else: it stood for that long.

@@ -1,0 +1,12 @@
+//! The binary as its users run it.
+
+#![expect(clippy::unwrap_used, reason = "what can not go on fails the test")]
+
+mod context;
+mod crash;
+mod find;
+mod kit;
+mod life;
+mod publish;
+mod tail;
+mod usage;

@@ -1,0 +1,105 @@
+//! `tail`.
+
+use std::io::Write;
+
+use crate::kit::{Piped, User};
+
+#[test]
+fn history_then_live() {
+    let user = User::new();
+    let _daemon = user.serve();
+    user.run(&["publish", "s", "--type", "message", "--data", "1"]).lines();
+    let mut tail = user.start(&["tail", "s"]);
+    assert!(tail.line().unwrap().ends_with("message user/me 1"));
+    user.run(&["publish", "s", "--type", "plan", "--data", "2"]).lines();
+    let line = tail.line().unwrap();
+    assert!(line.starts_with("#2 ") && line.ends_with("plan user/me 2"), "`{line}`");
+}
+
+#[test]
+fn json_is_the_event_and_nothing_else() {
+    let user = User::new();
+    let _daemon = user.serve();
+    let id = user.run(&["publish", "s", "--type", "message", "--json"]).json()["id"].clone();
+    let ran = user.run(&["tail", "s", "--no-follow", "--json"]);
+    let lines = ran.lines();
+    let event: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+    assert_eq!((lines.len(), &event["id"]), (1, &id));
+    let again =
+        user.run(&["tail", "s", "--json", "--from", event["sequence"].as_str().unwrap(), "--no-follow"]);
+    assert_eq!(again.lines(), [""; 0], "the cursor is in the event");
+}
+
+#[test]
+fn limits_and_filters_choose() {
+    let user = User::new();
+    let _daemon = user.serve();
+    let lines = (1..=9).map(|n| format!("{n}\n")).collect::<String>();
+    user.run_with_input(&["publish", "s", "--type", "message", "--lines"], lines.as_bytes()).lines();
+    user.run(&["publish", "s", "--type", "observation.note", "--source", "agent/7", "--subject", "state:a"])
+        .lines();
+    assert_eq!(user.run(&["tail", "s", "--limit", "3"]).lines().len(), 3);
+    assert_eq!(user.run(&["tail", "s", "--limit", "0"]).lines().len(), 0);
+    for filter in [["--type", "observation.*"], ["--source", "agent/7"], ["--subject", "state:a"]] {
+        let ran = user.run(&[&["tail", "s", "--no-follow"][..], &filter].concat());
+        assert!(ran.lines().len() == 1 && ran.out.starts_with("#10 "), "{filter:?}: {ran:?}");
+    }
+    assert_eq!(user.run(&["tail", "empty", "--no-follow"]).lines().len(), 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let user = User::new();
+    let _daemon = user.serve();
+    let lines = (1..=2000).map(|n| format!("{n}\n")).collect::<String>();
+    user.run_with_input(&["publish", "s", "--type", "message", "--lines"], lines.as_bytes()).lines();
+    // While there is more to print, and while nothing happens any more.
+    for stream in ["s", "quiet"] {
+        user.run(&["publish", "quiet", "--type", "message"]).lines();
+        let mut tail = Piped::start(user.command(&["tail", stream]));
+        assert!(tail.line().starts_with("#1 "));
+        let Piped { child, stdout, .. } = tail;
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stderr).unwrap()),
+            (Some(0), String::new())
+        );
+    }
+}
+
+#[test]
+fn a_daemon_that_comes_back_is_followed_on_without_a_hole() {
+    let user = User::new();
+    let daemon = user.serve();
+    let url = daemon.url.clone();
+    let listen = url.strip_prefix("http://").unwrap();
+    let publish = |data: &str| {
+        user.run(&["publish", "s", "--type", "message", "--data", data, "--url", &url]).lines().len()
+    };
+    publish("1");
+    let mut tail = user.start(&["tail", "s", "--url", &url]);
+    assert!(tail.line().unwrap().ends_with(" 1"));
+    assert_eq!(daemon.end(), Some(0));
+    tail.until_told("connecting again");
+    let daemon = user.serve_with(&[".", "--listen", listen]);
+    publish("2");
+    assert!(tail.line().unwrap().ends_with(" 2"));
+    tail.until_told("connected again");
+    daemon.crash();
+    tail.until_told("connecting again");
+    let _daemon = user.serve_with(&[".", "--listen", listen]);
+    publish("3");
+    assert!(tail.line().unwrap().ends_with(" 3"));
+}
+
+#[test]
+fn what_others_publish_does_not_control_the_terminal() {
+    let user = User::new();
+    let _daemon = user.serve();
+    let mut publish = Piped::start(user.command(&["publish", "s", "--type", "message", "--lines"]));
+    writeln!(publish.stdin.take().unwrap(), "\"\u{9b}31m\"").unwrap();
+    publish.child.wait().unwrap();
+    let ran = user.run(&["tail", "s", "--no-follow"]);
+    assert!(ran.lines()[0].ends_with("\"\u{fffd}31m\""), "{ran:?}");
+}
