@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use undercurrent::cache::{Check, Inputs, LoadError, Loaded, Loader, Validator};
+use undercurrent::cache::{Check, Inputs, LoadError, Loaded, Loader, ReadOptions, Validator};
 use undercurrent::{Config, EventStream, Key, Level};
 
 use crate::{median, row};
@@ -40,6 +40,34 @@ impl Loader for Constant {
 const KEYS: usize = 1000;
 const GETS: usize = 200_000;
 
+/// Times of the same number of reads, ours and the peer's, round by round; in seconds.
+#[derive(Default)]
+struct Paired {
+    ours: Vec<f64>,
+    peers: Vec<f64>,
+    ratios: Vec<f64>,
+}
+
+impl Paired {
+    fn add(&mut self, our: f64, peer: f64) {
+        self.ours.push(our / GETS as f64 * 1e9);
+        self.peers.push(peer / GETS as f64 * 1e9);
+        self.ratios.push(our / peer);
+    }
+
+    fn print(mut self, work: &str) {
+        let our = format!("{:.1} ns", median(&mut self.ours));
+        let peer = format!("{:.1} ns, `quick_cache` get", median(&mut self.peers));
+        row(work, &our, &peer, median(&mut self.ratios), "≤ 1.5");
+    }
+}
+
+async fn time(work: impl AsyncFnOnce()) -> f64 {
+    let start = Instant::now();
+    work().await;
+    start.elapsed().as_secs_f64()
+}
+
 pub(crate) fn run(rounds: usize) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let dir = tempfile::tempdir().expect("a directory");
@@ -55,30 +83,31 @@ pub(crate) fn run(rounds: usize) {
             raw.insert(key.clone(), Arc::new(Bytes::from_static(&[b'x'; 1024])));
         }
         for (name, level) in [("`fresh`", Level::Fresh), ("`local`", Level::Local)] {
-            let (mut ratios, mut ours, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+            let options = ReadOptions { level: Some(level), ..ReadOptions::default() };
+            let (mut bare, mut awaited) = (Paired::default(), Paired::default());
             for _ in 0..rounds {
-                let start = Instant::now();
-                for i in 0..GETS {
-                    black_box(raw.get(black_box(&keys[i % KEYS])));
-                }
-                let peer = start.elapsed().as_secs_f64();
-                let start = Instant::now();
-                for i in 0..GETS {
-                    let answer = events.get_app_context(black_box(&keys[i % KEYS])).level(level).await;
-                    black_box(answer.expect("a hit"));
-                }
-                let our = start.elapsed().as_secs_f64();
-                ratios.push(our / peer);
-                ours.push(our / GETS as f64 * 1e9);
-                peers.push(peer / GETS as f64 * 1e9);
+                let peer = time(async || {
+                    for i in 0..GETS {
+                        black_box(raw.get(black_box(&keys[i % KEYS])));
+                    }
+                });
+                let peer = peer.await;
+                let our = time(async || {
+                    for i in 0..GETS {
+                        black_box(events.cache().hit(black_box(&keys[i % KEYS]), options).expect("a hit"));
+                    }
+                });
+                bare.add(our.await, peer);
+                let our = time(async || {
+                    for i in 0..GETS {
+                        let answer = events.get_app_context(black_box(&keys[i % KEYS])).with(options).await;
+                        black_box(answer.expect("a hit"));
+                    }
+                });
+                awaited.add(our.await, peer);
             }
-            row(
-                &format!("hit at {name}, 1000 keys of 1 KiB"),
-                &format!("{:.1} ns", median(&mut ours)),
-                &format!("{:.1} ns, `quick_cache` get", median(&mut peers)),
-                median(&mut ratios),
-                "≤ 1.5",
-            );
+            bare.print(&format!("hit at {name}, 1000 keys of 1 KiB, `Cache::hit`"));
+            awaited.print(&format!("hit at {name}, 1000 keys of 1 KiB, `get_app_context(…).await`"));
         }
         events.close().await;
     });

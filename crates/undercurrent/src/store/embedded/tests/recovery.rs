@@ -14,7 +14,7 @@ use crate::store::contract::{Subject, bare, batch, ids, key, name, new, publish,
 use crate::store::embedded::frame::{FRAME, Frame, Kind};
 use crate::store::embedded::segment::{HEADER, SegmentHeader};
 use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
-use crate::store::{Batch, NewEvent, PublishError, ReadStreamError, Store};
+use crate::store::{Batch, NewEvent, PublishError, ReadStreamError, Record, Store};
 
 fn corrupt_at(result: Result<EmbeddedStore, OpenStoreError>) -> (std::path::PathBuf, u64, String) {
     match result {
@@ -360,7 +360,7 @@ async fn a_directory_of_format_1_is_read() {
     assert_eq!(store.latest(&key("state:y")).await.unwrap(), None);
     let past = store.invalidations(&[name("state:x"), name("tag:t")], 9).await;
     let seen: Vec<_> =
-        past.iter().map(|p| (p.name.as_str(), p.event.as_ref().map(|e| e.id_text()), &*p.cause)).collect();
+        past.iter().map(|p| (p.name.as_str(), p.event.as_ref().map(Record::id_text), &*p.cause)).collect();
     assert_eq!(seen, [("tag:t", None, "a test"), ("state:x", Some("2"), "")]);
     // It was closed after four commits.
     assert_eq!(store.barrier().await.unwrap().position, records[2].token.position);
