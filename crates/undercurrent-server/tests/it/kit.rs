@@ -207,6 +207,9 @@ impl Frames {
             if frame.name == name {
                 return (ids, frame);
             }
+            if frame.name == "comment" {
+                continue;
+            }
             ids.push(frame.data["id"].as_str().unwrap().to_owned());
         }
     }

@@ -122,6 +122,19 @@ async fn a_body_that_is_too_large_is_refused_and_the_refusal_arrives() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_all_before_it_reads_still_gets_the_refusal() {
+    let daemon = Daemon::start().await;
+    let head = "PUT /v1/context?key=note:a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+    let body = "x".repeat(32 << 20);
+    let whole = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for request in [whole, chunked] {
+        let answer = daemon.raw(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"too_large\""), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let daemon = Daemon::start().await;
     let response = send(daemon.get("/healthz").header("x-large", "x".repeat(200 << 10))).await;
