@@ -69,19 +69,15 @@ impl Tree {
 
     /// Says whether only the file system knows what is at the path now.
     fn must_look(&self, one: &Touched) -> bool {
-        let may_be_dir = match one.entry {
-            Some(Entry::Created | Entry::MovedHere) => one.is_dir != Some(false),
-            Some(Entry::Vanished) => one.is_dir == Some(true),
-            None => false,
-        };
-        may_be_dir || self.is_known_dir(&one.path)
+        let has_gone_as_dir = one.entry == Some(Entry::Vanished) && one.is_dir == Some(true);
+        one.is_arrival || has_gone_as_dir || self.is_known_dir(&one.path)
     }
 
     fn look_at_entry(&mut self, one: &Touched, found: &mut Found) {
         let Some(entry) = one.entry else { return };
         let path = &one.path;
         let has_ended = self.ended.remove(path);
-        if has_ended && entry == Entry::Vanished && !self.is_known_dir(path) {
+        if has_ended && entry == Entry::Vanished && !one.is_arrival && !self.is_known_dir(path) {
             return;
         }
         let was_dir = self.is_known_dir(path) || (one.is_dir == Some(true) && entry == Entry::Vanished);
@@ -198,5 +194,71 @@ fn brings_patterns(path: &Path) -> Option<&Path> {
         ".gitignore" | ".git" => Some(parent),
         "exclude" if parent.ends_with(".git/info") => parent.parent()?.parent(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::super::signal::{CookieJar, Signal};
+    use super::super::touched::Sorter;
+    use super::super::watcher::Watcher;
+    use super::*;
+    use crate::workspace::Workspace;
+
+    fn walked(root: &Path) -> Tree {
+        let workspace = Arc::new(Workspace::new(vec![root.to_owned()]).unwrap());
+        let jar = CookieJar { dir: root.join("no-jar"), prefix: "x".into() };
+        let (watcher, _signals) = Watcher::new(64, jar).unwrap();
+        let mut tree = Tree::new(workspace, watcher);
+        tree.begin_walk(0).unwrap();
+        while tree.is_walking() {
+            tree.walk(100);
+        }
+        tree
+    }
+
+    #[test]
+    fn a_directory_is_found_whatever_was_said_last_of_its_path() {
+        let path = || PathBuf::from("a");
+        let appeared = |is_dir, tracker| Signal::Appeared { path: path(), is_dir, tracker };
+        let vanished = |is_dir, tracker| Signal::Vanished { path: path(), is_dir, tracker };
+        let cases = [
+            vec![appeared(Some(true), None)],
+            vec![appeared(None, Some(1))],
+            vec![vanished(Some(true), None), appeared(None, Some(1))],
+            // The end of another directory, which was at this path before and has moved away.
+            vec![appeared(None, Some(1)), vanished(None, None)],
+            vec![appeared(Some(true), None), vanished(None, None)],
+            vec![vanished(None, Some(7)), appeared(None, Some(1)), vanished(None, None)],
+        ];
+        for (case, signals) in cases.into_iter().enumerate() {
+            for was_known in [false, true] {
+                let dir = tempfile::tempdir().unwrap();
+                let root = dir.path().canonicalize().unwrap();
+                if was_known {
+                    fs::create_dir(root.join("a")).unwrap();
+                }
+                let mut tree = walked(&root);
+                if was_known {
+                    fs::remove_dir(root.join("a")).unwrap();
+                    tree.look(&Sorter::default().sort([at(&root, vanished(Some(true), None))]).touched);
+                }
+                fs::create_dir_all(root.join("a/b")).unwrap();
+                let signals = signals.clone().into_iter().map(|signal| at(&root, signal));
+                tree.look(&Sorter::default().sort(signals).touched);
+                while tree.scan(100).is_some() {}
+                assert!(tree.workspace.is_watched(&root.join("a/b")), "case {case}, known: {was_known}");
+            }
+        }
+    }
+
+    fn at(root: &Path, mut signal: Signal) -> Signal {
+        if let Signal::Appeared { path, .. } | Signal::Vanished { path, .. } = &mut signal {
+            *path = root.join(&path);
+        }
+        signal
     }
 }

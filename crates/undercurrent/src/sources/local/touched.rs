@@ -13,6 +13,9 @@ pub(super) struct Touched {
     pub(super) entry: Option<Entry>,
     /// Whether something went from the path before the last thing appeared there.
     pub(super) was_replaced: bool,
+    /// Whether what may be a directory appeared, even if it is said to have vanished after that: a directory that was
+    /// moved away says its end under the path where it was, which another may have by then.
+    pub(super) is_arrival: bool,
     /// Whether the watcher knows it for a directory or for something else; the last word counts.
     pub(super) is_dir: Option<bool>,
     pub(super) is_written: bool,
@@ -95,6 +98,7 @@ impl Touched {
             path,
             entry: None,
             was_replaced: false,
+            is_arrival: false,
             is_dir: None,
             is_written: false,
             is_restamped: false,
@@ -111,6 +115,7 @@ impl Touched {
     fn appear(&mut self, entry: Entry, is_dir: Option<bool>, moved_from: Option<PathBuf>) {
         self.was_replaced |= self.entry == Some(Entry::Vanished);
         self.entry = Some(entry);
+        self.is_arrival |= is_dir != Some(false);
         self.is_dir = is_dir;
         self.moved_from = moved_from;
     }
@@ -167,6 +172,12 @@ mod tests {
         let batch = sorter.sort([appeared("/d", Some(2)), appeared("/e", Some(3))]);
         assert_eq!(batch.touched[0].moved_from.as_deref(), Some("/c".as_ref()));
         assert_eq!((batch.touched[1].entry, &batch.touched[1].moved_from), (Some(Entry::MovedHere), &None));
+    }
+
+    #[test]
+    fn an_arrival_is_remembered_behind_an_end_that_may_be_of_another() {
+        let batch = Sorter::default().sort([appeared("/a", Some(1)), vanished("/a", None)]);
+        assert!(batch.touched[0].is_arrival && batch.touched[0].entry == Some(Entry::Vanished));
     }
 
     #[test]
