@@ -120,7 +120,7 @@ mod tests {
             url: "http://127.0.0.1:1".into(),
             instance: instance.into(),
             namespace: "default".into(),
-            roots: vec!["/work/a".into()],
+            roots: vec!["/home/a".into()],
             data: data.into(),
         }
     }
@@ -144,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _left = register(dir.path(), &daemon("1", "/data/a")).unwrap();
         fs::write(dir.path().join("torn.json"), "{").unwrap();
-        assert_eq!(serving(dir.path(), Path::new("/work/a/src"), None).await, None);
+        assert_eq!(serving(dir.path(), Path::new("/home/a/src"), None).await, None);
         assert_eq!(holding(dir.path(), Path::new("/data/a")).await, None);
     }
 }
