@@ -28,7 +28,6 @@ macro_rules! missed {
 }
 
 missed! {
-    joining_a_load_from_before_the_barrier_is_noticed JoinAfterBarrier;
     sharing_a_question_from_before_the_read_is_noticed AskAfterBegin;
     committing_without_the_predicate_is_noticed CommitPredicate;
     committing_with_the_own_key_only_is_noticed CommitClosure;

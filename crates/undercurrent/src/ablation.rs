@@ -6,8 +6,6 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Step {
-    /// A read joins only a load that began at or after its barrier.
-    JoinAfterBarrier,
     /// A load that a verified read shares began after the read.
     AskAfterBegin,
     /// A value is kept only if no name moved since its load began.
@@ -40,8 +38,7 @@ pub enum Step {
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 15] = [
-        Self::JoinAfterBarrier,
+    pub const ALL: [Self; 14] = [
         Self::AskAfterBegin,
         Self::CommitPredicate,
         Self::CommitClosure,
