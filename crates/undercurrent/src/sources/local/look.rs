@@ -255,6 +255,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_directory_that_is_found_elsewhere_is_forgotten_where_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("old/deep")).unwrap();
+        let mut tree = walked(&root);
+        fs::create_dir(root.join("new")).unwrap();
+        fs::rename(root.join("old"), root.join("new/in")).unwrap();
+        // Before anybody says that it has moved.
+        tree.scans.push_back(Scan::new(&root.join("new"), true));
+        let found = tree.scan(100).unwrap();
+        assert!(!tree.workspace.is_watched(&root.join("old/deep")));
+        assert!(tree.workspace.is_watched(&root.join("new/in/deep")));
+        let old = undercurrent_types::Name::tree(&undercurrent_types::path_text(&root.join("old")));
+        assert!(found.names.contains(&old), "what was read there is stale after that");
+        assert!(tree.nodes.iter().all(|(path, node)| tree.places.get(&node.id) == Some(path)));
+        assert_eq!(tree.nodes.len(), tree.places.len());
+    }
+
     fn at(root: &Path, mut signal: Signal) -> Signal {
         if let Signal::Appeared { path, .. } | Signal::Vanished { path, .. } = &mut signal {
             *path = root.join(&path);

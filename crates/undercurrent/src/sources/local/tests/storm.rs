@@ -45,7 +45,7 @@ async fn after_a_storm_every_directory_is_watched_and_only_those_that_are_there(
     for seed in 0..4 {
         let site = Site::new();
         let watched = site.watch().await;
-        for round in 0..10 {
+        for round in 0..5 {
             let hands: Vec<_> = (0..3)
                 .map(|hand| {
                     let (root, outside) = (site.root.clone(), site.outside.clone());
