@@ -11,8 +11,8 @@
 //! whose `.git` names a place outside the roots; the inside of a `.git`. Writes through a memory map are seen when the
 //! file is closed.
 //!
-//! The life of a change: [`watcher`] (the kernel's word) → [`signal`] → [`touched`] (a batch, path by path) → [`look`]
-//! (what is really there) → [`scan`] (what is new) → [`change`] (the event) → [`pipeline`], which runs all of it and
+//! The life of a change: `watcher` (the kernel's word) → `signal` → `touched` (a batch, path by path) → `look`
+//! (what is really there) → `scan` (what is new) → `change` (the event) → `pipeline`, which runs all of it and
 //! publishes.
 
 mod change;
