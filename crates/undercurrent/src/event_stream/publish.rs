@@ -1,5 +1,7 @@
 //! Publishing: one pipeline.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use undercurrent_types::wire::{Ack, Written};
 use undercurrent_types::{
@@ -58,13 +60,13 @@ impl EventStream {
     ) -> Result<Vec<Ack>, PublishError> {
         let mut batch = Batch { events: Vec::with_capacity(events.len()), names, cause: cause.to_owned() };
         let mut told = Vec::with_capacity(events.len());
+        let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
             let Outgoing { stream, event, durability, expected_seq } = outgoing;
             event.validate().map_err(|error| PublishError::Event { index, error })?;
             for name in self.handle_cache_invalidation(&event) {
-                let invalidation = Invalidation::of(name);
-                if !batch.names.iter().any(|one| one.name == invalidation.name) {
-                    batch.names.push(invalidation);
+                if moved.insert(name.clone()) {
+                    batch.names.push(Invalidation::of(name));
                 }
             }
             let event = self.0.redactor.redact(event)?;
