@@ -1,0 +1,4 @@
+//! The freshness protocol as models.
+pub mod check;
+pub mod memory;
+pub mod order;
