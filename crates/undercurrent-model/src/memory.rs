@@ -6,8 +6,8 @@
 //! mix in all orders. Another node loads and commits the same key without asking what stands there.
 //!
 //! The invariant is I1 word for word: no read is answered by a load that began before an invalidation that had
-//! returned when the read began. Since nothing else is asked of a value, a `value` is only a version, and matters
-//! where a COMMIT meets another one.
+//! returned when the read began. A value is only a version, and matters where a COMMIT meets another one: such a
+//! change counts from the later of the two loads on, for answers that are not what the source has.
 
 mod barrier;
 mod flight;
@@ -24,16 +24,37 @@ use reader::Reader;
 use remote::Remote;
 use store::{Entry, Store};
 
-/// The key that is read.
-const KEY: Name = Name(0);
-/// A tag of it.
-const TAG: Name = Name(1);
-/// A name in the key's slot.
-const NEIGHBOUR: Name = Name(2);
-/// A name in a slot of its own.
-const STRANGER: Name = Name(3);
+/// What can be invalidated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The key that is read.
+    Key,
+    /// A tag of it.
+    Tag,
+    /// A name in the key's slot.
+    Neighbour,
+    /// A name in a slot that nobody looks at.
+    Stranger,
+}
 
-const CLOSURE: Closure = Closure::of(&[KEY, TAG]);
+const CLOSURE: Closure = Closure::of(&[Target::Key.name(), Target::Tag.name()]);
+
+impl Target {
+    const fn name(self) -> Name {
+        Name(self as u8)
+    }
+
+    /// Says whether the key depends on it.
+    fn counts(self) -> bool {
+        matches!(self, Self::Key | Self::Tag)
+    }
+}
+
+/// Returns the place of a name's floor, where somebody looks at it.
+fn slot(name: Name) -> Option<usize> {
+    const SLOTS: [Option<usize>; 4] = [Some(0), Some(1), Some(0), None];
+    SLOTS[name.index()]
+}
 
 /// How much happens.
 #[derive(Clone, Copy, Debug)]
@@ -143,10 +164,19 @@ pub struct State {
     left: Left,
     /// The version that the source has.
     source: u8,
-    /// The highest position of an invalidation that has returned.
-    returned: Position,
+    /// What a read that begins now must see.
+    must: Must,
     /// Whether a read was answered by what it must not see.
     stale: bool,
+}
+
+/// What a read must see: the load of its answer began at these positions or after them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Must {
+    /// The highest position of an invalidation that has returned.
+    invalidated: Position,
+    /// The highest h of a load that was found to differ from another.
+    found: Position,
 }
 
 /// What the node knows and does.
@@ -156,7 +186,7 @@ struct Node {
     floors: [Position; 2],
     entry: Option<Entry>,
     barriers: [Barrier; 2],
-    publish: Option<(Position, Name)>,
+    publish: Option<(Position, Target)>,
     running: Option<Flight>,
     /// Whether a flight waits for the running one to land.
     next: bool,
@@ -178,9 +208,9 @@ pub enum Action {
     /// The value changes at its source.
     SourceChanges,
     /// Another node's invalidation takes effect and returns.
-    OthersInvalidate(Name),
+    OthersInvalidate(Target),
     /// This node's invalidation takes effect.
-    NodeInvalidates(Name),
+    NodeInvalidates(Target),
     /// Its answer arrives.
     NodeInvalidated,
     /// The store drops its entry.
@@ -210,7 +240,7 @@ impl Model for Memory {
             remote: Remote::idle(remote),
             left: Left { invalidations, noise, own, changes, expiries },
             source: 0,
-            returned: 0,
+            must: Must::default(),
             stale: false,
         }]
     }
@@ -233,8 +263,8 @@ impl Model for Memory {
                 next.left.changes -= 1;
                 next.source += 1;
             }
-            Action::OthersInvalidate(name) => self.others_invalidate(&mut next, name),
-            Action::NodeInvalidates(name) => self.node_invalidates(&mut next, name),
+            Action::OthersInvalidate(target) => self.others_invalidate(&mut next, target),
+            Action::NodeInvalidates(target) => self.node_invalidates(&mut next, target),
             Action::NodeInvalidated => self.node_invalidated(&mut next),
             Action::EntryExpires => {
                 next.left.expiries -= 1;
@@ -251,16 +281,19 @@ impl Model for Memory {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always("I1: no read is answered from before an invalidation that had returned", |_, state: &State| {
                 !state.stale
             }),
-            Property::sometimes("a hit raises an entry", |_, state: &State| state.raised()),
             Property::sometimes("a flight waits for another to land", |_, state: &State| state.node.next),
             Property::sometimes("all was read and is in memory", |_, state: &State| {
                 state.readers.iter().all(Reader::is_done) && state.node.entry.is_some()
             }),
-        ]
+        ];
+        if self.bounds.noise > 0 {
+            properties.push(Property::sometimes("a hit raises an entry", |_, state: &State| state.raised()));
+        }
+        properties
     }
 }
 
@@ -271,48 +304,48 @@ impl Memory {
             actions.push(Action::SourceChanges);
         }
         if left.invalidations > 0 {
-            actions.extend([KEY, TAG].map(Action::OthersInvalidate));
+            actions.extend([Target::Key, Target::Tag].map(Action::OthersInvalidate));
         }
         if left.noise > 0 {
-            actions.extend([NEIGHBOUR, STRANGER].map(Action::OthersInvalidate));
+            actions.extend([Target::Neighbour, Target::Stranger].map(Action::OthersInvalidate));
         }
         if state.node.publish.is_some() {
             actions.push(Action::NodeInvalidated);
         } else if left.own > 0 {
-            actions.extend([KEY, TAG, STRANGER].map(Action::NodeInvalidates));
+            actions.extend([Target::Key, Target::Tag, Target::Stranger].map(Action::NodeInvalidates));
         }
         if left.expiries > 0 && state.store.entry.is_some() {
             actions.push(Action::EntryExpires);
         }
     }
 
-    fn others_invalidate(&self, state: &mut State, name: Name) {
-        let position = state.store.order.invalidate(name, &self.steps.order);
-        if matches!(name, KEY | TAG) {
+    fn others_invalidate(&self, state: &mut State, target: Target) {
+        let position = state.store.order.invalidate(target.name(), &self.steps.order);
+        if target.counts() {
             state.left.invalidations -= 1;
-            state.returned = position;
+            state.must.invalidated = position;
         } else {
             state.left.noise -= 1;
         }
     }
 
-    fn node_invalidates(&self, state: &mut State, name: Name) {
+    fn node_invalidates(&self, state: &mut State, target: Target) {
         state.left.own -= 1;
-        let position = state.store.order.invalidate(name, &self.steps.order);
-        state.node.publish = Some((position, name));
+        let position = state.store.order.invalidate(target.name(), &self.steps.order);
+        state.node.publish = Some((position, target));
     }
 
     /// Raises the floor at once; `applied` moves only in order. In the code: `store::Horizon::raise`.
     fn node_invalidated(&self, state: &mut State) {
-        let Some((position, name)) = state.node.publish.take() else { return };
+        let Some((position, target)) = state.node.publish.take() else { return };
         if self.steps.own_publish_raises_floors {
-            state.node.raise_floor(name, position);
+            state.node.raise_floor(target.name(), position);
         }
         if !self.steps.own_publish_leaves_applied {
             state.node.applied = state.node.applied.max(position);
         }
-        if matches!(name, KEY | TAG) {
-            state.returned = state.returned.max(position);
+        if target.counts() {
+            state.must.invalidated = state.must.invalidated.max(position);
         }
     }
 }
@@ -327,8 +360,8 @@ impl Node {
 
 impl State {
     /// Notes an answer: I1 is broken if its load began before what the read must see.
-    fn answer(&mut self, must: Position, entry: Entry) {
-        self.stale |= entry.h < must;
+    fn answer(&mut self, must: Must, entry: Entry) {
+        self.stale |= entry.h < must.invalidated || entry.h < must.found && entry.value != self.source;
     }
 
     fn raised(&self) -> bool {
@@ -345,11 +378,3 @@ impl State {
     }
 }
 
-/// The place of a name's floor, where somebody looks at it.
-fn slot(name: Name) -> Option<usize> {
-    match name {
-        KEY | NEIGHBOUR => Some(0),
-        TAG => Some(1),
-        _ => None,
-    }
-}

@@ -5,14 +5,13 @@ use crate::order::Position;
 use super::barrier::Barrier;
 use super::flight::{Flight, Seat};
 use super::store::Entry;
-use super::{Action, Memory, State};
+use super::{Action, Memory, Must, State};
 
 /// Someone who reads the key again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Reader {
     left: u8,
-    /// What an answer's load must not have begun before.
-    must: Position,
+    must: Must,
     phase: Phase,
 }
 
@@ -37,7 +36,7 @@ enum Phase {
 
 impl Reader {
     pub(super) fn idle(reads: u8) -> Self {
-        Self { left: reads, must: 0, phase: Phase::Idle }
+        Self { left: reads, must: Must::default(), phase: Phase::Idle }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -57,7 +56,7 @@ impl Reader {
     }
 
     /// Ends a read that waited for the flight that lands, and moves the others up. Returns what it had to see.
-    pub(super) fn lands(&mut self) -> Option<Position> {
+    pub(super) fn lands(&mut self) -> Option<Must> {
         match self.phase {
             Phase::Flies { seat: Seat::Running } => Some(self.end()),
             Phase::Flies { seat: Seat::Next } => {
@@ -68,7 +67,7 @@ impl Reader {
         }
     }
 
-    fn end(&mut self) -> Position {
+    fn end(&mut self) -> Must {
         self.phase = Phase::Idle;
         std::mem::take(&mut self.must)
     }
@@ -111,7 +110,7 @@ impl Memory {
             state.node.barriers[barrier] = Barrier::Pending;
         }
         let left = state.readers[i].left - 1;
-        state.readers[i] = Reader { left, must: state.returned, phase: Phase::Asks { barrier } };
+        state.readers[i] = Reader { left, must: state.must, phase: Phase::Asks { barrier } };
     }
 
     /// Takes a read one step on: memory first, `applied` before the floors. In the code: `cache::read::still_good`,

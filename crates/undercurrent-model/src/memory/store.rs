@@ -2,7 +2,7 @@
 
 use crate::order::{Order, Position, Standing};
 
-use super::{CLOSURE, KEY, Memory, State};
+use super::{CLOSURE, Memory, State, Target};
 
 /// What stands under the key, at the store or in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,21 +60,19 @@ impl Memory {
         let differs = valid.filter(|entry| entry.value != value);
         if let Some(other) = differs
             && other.h >= h
-            && self.steps.announce_change
             && self.steps.unknown_order_keeps_neither
         {
             store.entry = None;
-            state.returned = store.order.invalidate(KEY, &self.steps.order);
+            state.must.invalidated = store.order.invalidate(Target::Key.name(), &self.steps.order);
             return Committed::Refused;
         }
         if self.steps.commit_asks_the_predicate && !self.holds(store, h) {
             return Committed::Refused;
         }
         if let Some(other) = differs {
-            // It counts from the later of the two loads on.
-            state.returned = state.returned.max(h).max(other.h);
+            state.must.found = state.must.found.max(h).max(other.h);
             if self.steps.announce_change {
-                store.order.invalidate(KEY, &self.steps.order);
+                store.order.invalidate(Target::Key.name(), &self.steps.order);
             }
         }
         let as_of = store.order.position();
