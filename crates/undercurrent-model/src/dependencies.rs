@@ -35,8 +35,13 @@ pub struct Bounds {
     pub reads: u8,
     /// Which keys they read.
     pub keys: &'static [Key],
+    /// Whether these keys, and all that they are made from, are kept already when the first read begins.
+    pub warm: bool,
     /// How often the sources of `a` and `b` and what the tag stands for change.
     pub changes: [u8; 3],
+    /// How often each key is invalidated although nothing changed. Where nothing is made from `b`, that only takes
+    /// positions.
+    pub needless: [u8; 4],
     /// How often the store drops an entry.
     pub expiries: u8,
     /// How often the scope of `a` comes in doubt.
@@ -52,7 +57,9 @@ impl Bounds {
         processes: 2,
         reads: 1,
         keys: &[Key::M, Key::K],
+        warm: false,
         changes: [2, 0, 0],
+        needless: [0; 4],
         expiries: 0,
         doubts: 0,
         verified: false,
@@ -135,6 +142,8 @@ pub struct State {
     order: Order,
     entries: [Option<Entry>; 4],
     processes: Vec<Process>,
+    /// Whether the scope of `a` is without an owner, whatever the store knows of it.
+    unwatched: bool,
     left: Left,
     broken: Option<Broken>,
 }
@@ -142,6 +151,7 @@ pub struct State {
 /// What may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Left {
+    needless: [u8; 4],
     expiries: u8,
     doubts: u8,
     /// Invalidations of a scope that is in doubt.
@@ -162,6 +172,8 @@ pub enum Action {
     Changes(usize),
     /// Its latest change is announced: the key or tag it is about is invalidated.
     Announces(usize),
+    /// A key is invalidated although nothing changed.
+    Invalidates(Key),
     /// The scope of `a` comes in doubt.
     ScopeInDoubt,
     /// The scope is invalidated while it is in doubt.
@@ -181,15 +193,16 @@ impl Model for Dependencies {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let Bounds { processes, reads, expiries, doubts, .. } = self.bounds;
+        let Bounds { processes, reads, needless, expiries, doubts, .. } = self.bounds;
         vec![State {
             sources: [0; 3],
             announced: [0; 3],
             found: [0; 4],
             order: Order::default(),
-            entries: [const { None }; 4],
+            entries: if self.bounds.warm { self.warm() } else { [const { None }; 4] },
             processes: vec![Process::idle(reads); processes],
-            left: Left { expiries, doubts, doubtful: doubts },
+            unwatched: false,
+            left: Left { needless, expiries, doubts, doubtful: doubts },
             broken: None,
         }]
     }
@@ -206,6 +219,8 @@ impl Model for Dependencies {
                 actions.push(Action::Announces(source));
             }
         }
+        let needless = |key: &Key| state.left.needless[key.index()] > 0;
+        actions.extend(Key::ALL.into_iter().filter(needless).map(Action::Invalidates));
         self.doubt_actions(state, actions);
         if state.left.expiries > 0 {
             let stands = |key: &Key| state.entries[key.index()].is_some();
@@ -222,8 +237,13 @@ impl Model for Dependencies {
                 next.announced[source] = next.sources[source];
                 next.order.invalidate(graph::ABOUT[source], &self.steps.order);
             }
+            Action::Invalidates(key) => {
+                next.left.needless[key.index()] -= 1;
+                next.order.invalidate(key.name(), &self.steps.order);
+            }
             Action::ScopeInDoubt => {
                 next.left.doubts -= 1;
+                next.unwatched = true;
                 next.order.put_in_doubt(graph::SCOPE, &self.steps.order);
             }
             Action::ScopeInvalidated => {
@@ -231,6 +251,7 @@ impl Model for Dependencies {
                 next.order.invalidate(graph::SCOPE, &self.steps.order);
             }
             Action::ScopeVouched => {
+                next.unwatched = false;
                 next.announced[0] = next.sources[0];
                 next.order.vouch(graph::SCOPE, &self.steps.order);
             }
@@ -267,8 +288,17 @@ const FRESH: &str = "at fresh";
 const VERIFIED: &str = "at verified";
 
 impl Dependencies {
+    /// Makes the entries of the keys that are read, and of what they are made from, as of before everything.
+    fn warm(&self) -> [Option<Entry>; 4] {
+        let mut entries = [const { None }; 4];
+        for key in self.bounds.keys.iter().flat_map(|key| self.bounds.graph.always_from(*key)) {
+            entries[key.index()] = Some(self.first_entry(*key));
+        }
+        entries
+    }
+
     fn doubt_actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.order.in_doubt(graph::SCOPE) {
+        if state.unwatched {
             actions.push(Action::ScopeVouched);
             if state.left.doubtful > 0 {
                 actions.push(Action::ScopeInvalidated);

@@ -282,9 +282,10 @@ impl Model for Memory {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("I1: no read is answered from before an invalidation that had returned", |_, state: &State| {
-                !state.stale
-            }),
+            Property::always(
+                "I1: no read is answered from before an invalidation that had returned",
+                |_, state: &State| !state.stale,
+            ),
             Property::sometimes("a flight waits for another to land", |_, state: &State| state.node.next),
             Property::sometimes("all was read and is in memory", |_, state: &State| {
                 state.readers.iter().all(Reader::is_done) && state.node.entry.is_some()
@@ -377,4 +378,3 @@ impl State {
         self.readers.sort_unstable();
     }
 }
-

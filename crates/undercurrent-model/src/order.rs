@@ -156,11 +156,6 @@ impl Order {
         }
     }
 
-    /// Says whether a name is in doubt.
-    pub fn in_doubt(&self, name: Name) -> bool {
-        self.last[name.index()].doubt
-    }
-
     /// Evaluates the predicate. In the code: `store::Store::commit` and `store::Store::still_valid`.
     pub fn standing(&self, closure: Closure, as_of: Position, steps: &Steps) -> Standing {
         let absent = if steps.absent_counts_as_low { self.low } else { 0 };

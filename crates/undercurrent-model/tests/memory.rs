@@ -2,14 +2,14 @@
 
 use undercurrent_model::check::{exhaust, refute};
 use undercurrent_model::memory::{Bounds, Memory, Steps};
-use undercurrent_model::order;
+use undercurrent_model::runs::{self, keeping};
 
 const SMALL: Bounds = Bounds::SMALL;
 
-fn holds(bounds: Bounds, steps: Steps) {
-    let report = exhaust(Memory { bounds, steps }, 1);
-    println!("{bounds:?}: {report}");
-    assert!(report.holds(), "{report}");
+fn holds(name: &str, model: Memory) {
+    let report = exhaust(model, 1);
+    println!("{name}: {report}");
+    assert!(report.holds(), "{name}: {report}");
 }
 
 fn is_refuted(bounds: Bounds, steps: Steps) {
@@ -20,24 +20,9 @@ fn is_refuted(bounds: Bounds, steps: Steps) {
 
 #[test]
 fn the_protocol_holds() {
-    holds(Bounds { noise: 1, ..SMALL }, Steps::ALL);
-}
-
-#[test]
-fn the_protocol_holds_with_own_publishes() {
-    holds(Bounds { own: 1, ..SMALL }, Steps::ALL);
-}
-
-#[test]
-fn the_protocol_holds_while_the_log_is_trimmed() {
-    let order = order::Steps { records: 1, ..order::Steps::ALL };
-    holds(Bounds { noise: 1, ..SMALL }, Steps { order, ..Steps::ALL });
-}
-
-#[test]
-fn the_protocol_holds_with_another_node_that_loads() {
-    let bounds = Bounds { changes: 1, remote: 1, expiries: 1, noise: 1, reads: 1, ..SMALL };
-    holds(bounds, Steps::ALL);
+    for (name, model) in runs::memory(false) {
+        holds(name, model);
+    }
 }
 
 #[test]
@@ -52,7 +37,7 @@ fn a_barrier_shared_with_one_under_way_is_refuted() {
 
 #[test]
 fn a_node_that_passes_over_trimmed_records_is_refuted() {
-    let order = order::Steps { records: 1, ..order::Steps::ALL };
+    let order = keeping(1);
     is_refuted(Bounds { noise: 1, ..SMALL }, Steps { order, jump_over_a_gap: false, ..Steps::ALL });
 }
 
@@ -98,7 +83,10 @@ fn an_entry_kept_as_of_its_arrival_is_refuted() {
 
 #[test]
 fn a_change_found_and_not_announced_is_refuted() {
-    is_refuted(Bounds { changes: 1, remote: 1, noise: 1, ..SMALL }, Steps { announce_change: false, ..Steps::ALL });
+    is_refuted(
+        Bounds { changes: 1, remote: 1, noise: 1, ..SMALL },
+        Steps { announce_change: false, ..Steps::ALL },
+    );
 }
 
 #[test]
@@ -115,5 +103,5 @@ fn what_only_saves_work_may_be_left_out() {
         larger_as_of_stays: false,
         ..Steps::ALL
     };
-    holds(Bounds { own: 1, ..SMALL }, steps);
+    holds("what only saves work", Memory { bounds: Bounds { own: 1, ..SMALL }, steps });
 }

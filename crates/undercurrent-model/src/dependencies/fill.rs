@@ -77,6 +77,18 @@ pub(super) enum Turn {
 }
 
 impl Dependencies {
+    /// Makes the entry that a fill makes when nothing else happens, and nothing has.
+    pub(super) fn first_entry(&self, key: Key) -> Entry {
+        let mut fill = Fill::new(key, false);
+        while !key.is_leaf()
+            && let Next::Reads(input) = self.bounds.graph.next(key, &fill.got, 0, true)
+        {
+            fill.got.push(Input::new(input, &self.first_entry(input)));
+        }
+        let versions = join_versions(&fill.got).unwrap_or([None; 4]);
+        fill.entry(self.bounds.graph.value(key, [0; 3]), versions, self.steps.closure_is_transitive)
+    }
+
     /// Takes a fill one step on. `stale_will_do` is the word of a cutoff that was told to look at its inputs as they
     /// stand. In the code: `cache::fill::attempt`.
     pub(super) fn fill(&self, state: &mut State, mut fill: Fill, stale_will_do: bool) -> Turn {
@@ -113,7 +125,9 @@ impl Dependencies {
         if stale_will_do && let Some(entry) = &state.entries[fill.key.index()] {
             return Turn::Ends(fill.key, entry.clone());
         }
-        if !fill.ask && let Some(entry) = self.read_valid(state, fill.key) {
+        if !fill.ask
+            && let Some(entry) = self.read_valid(state, fill.key)
+        {
             return Turn::Ends(fill.key, entry);
         }
         fill.h = state.order.position();

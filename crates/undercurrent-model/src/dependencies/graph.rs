@@ -81,7 +81,13 @@ impl Graph {
             (Key::B, _) => b,
             (Key::M, Self::Chain) => a / 2 * 4 + tag,
             (Key::M, Self::Diamond) => a * 4 + tag,
-            (Key::M, Self::Dynamic) => if a == 0 { 0 } else { b * 4 + tag },
+            (Key::M, Self::Dynamic) => {
+                if a == 0 {
+                    0
+                } else {
+                    b * 4 + tag
+                }
+            }
             (Key::K, Self::Diamond) => self.value(Key::M, sources) * 8 + a,
             (Key::K, _) => self.value(Key::M, sources),
         }
@@ -92,7 +98,9 @@ impl Graph {
         match (key, self, got) {
             (Key::M, _, []) => Next::Reads(Key::A),
             (Key::M, Self::Chain | Self::Diamond, [_]) if !once => Next::Reads(Key::A),
-            (Key::M, Self::Chain | Self::Diamond, [one, other]) if one.value != other.value => Next::Returns(TORN),
+            (Key::M, Self::Chain | Self::Diamond, [one, other]) if one.value != other.value => {
+                Next::Returns(TORN)
+            }
             (Key::M, Self::Dynamic, [a]) if a.value != 0 => Next::Reads(Key::B),
             (Key::M, _, [a, rest @ ..]) => {
                 let b = rest.first().map_or(0, |b| b.value);
@@ -100,7 +108,9 @@ impl Graph {
             }
             (Key::K, _, []) => Next::Reads(Key::M),
             (Key::K, Self::Diamond, [_]) => Next::Reads(Key::A),
-            (Key::K, Self::Diamond, [m, a, ..]) => Next::Returns(m.value.wrapping_mul(8).wrapping_add(a.value)),
+            (Key::K, Self::Diamond, [m, a, ..]) => {
+                Next::Returns(m.value.wrapping_mul(8).wrapping_add(a.value))
+            }
             (Key::K, _, [m, ..]) => Next::Returns(m.value),
             (Key::A | Key::B, ..) => Next::Returns(TORN),
         }

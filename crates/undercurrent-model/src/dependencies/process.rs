@@ -4,7 +4,7 @@ use crate::order::Position;
 
 use super::entry::{Entry, Input};
 use super::fill::{Fill, Phase, Turn};
-use super::{Action, Broken, Dependencies, FRESH, Key, State, VERIFIED, graph};
+use super::{Action, Broken, Dependencies, FRESH, Key, State, VERIFIED};
 
 /// How often a `verified` read begins again when its sources move.
 const TRIES: u8 = 2;
@@ -80,7 +80,7 @@ impl Dependencies {
     /// `verified`. In the code: `cache::read::miss`.
     pub(super) fn begin(&self, state: &mut State, i: usize, key: Key, verified: bool) {
         let mut sources = if verified { state.sources } else { state.announced };
-        if state.order.in_doubt(graph::SCOPE) {
+        if state.unwatched {
             sources[0] = state.sources[0];
         }
         let found = self.bounds.graph.always_from(key).iter().map(|key| state.found[key.index()]).max();

@@ -38,7 +38,8 @@ impl Dependencies {
             state.order.invalidate(key.name(), &self.steps.order);
             return;
         }
-        let names = if self.steps.commit_asks_the_closure { entry.closure } else { Closure::of(&[key.name()]) };
+        let names =
+            if self.steps.commit_asks_the_closure { entry.closure } else { Closure::of(&[key.name()]) };
         match self.predicate(state, names, entry.h) {
             Standing::Moved => return,
             Standing::InDoubt => entry.as_of = 0,
@@ -64,11 +65,14 @@ impl Dependencies {
             Standing::InDoubt => 0,
             Standing::Valid => state.order.position(),
         };
-        let Some(standing) = &mut state.entries[key.index()] else { return };
-        if (standing.value, &standing.inputs) == (old.value, &old.inputs) {
-            *standing = entry;
-        } else if !self.steps.restamp_over_the_same {
-            standing.as_of = entry.as_of;
+        let place = key.index();
+        let Some(standing) = &state.entries[place] else { return };
+        let same = (standing.value, &standing.inputs) == (old.value, &old.inputs);
+        if !same && self.is_valid(state, standing) && !self.steps.restamp_over_the_same {
+            state.found[place] = state.found[place].max(entry.h).max(standing.h);
+        }
+        if same || !self.steps.restamp_over_the_same {
+            state.entries[place] = Some(entry);
         }
     }
 

@@ -89,7 +89,14 @@ impl Memory {
 
     /// Raises the floors, then publishes `applied`. In the code: `store::Horizon::raise` and
     /// `store::Horizon::advance`.
-    fn apply(&self, state: &mut State, place: usize, from: Position, mut news: News, published: bool) -> Barrier {
+    fn apply(
+        &self,
+        state: &mut State,
+        place: usize,
+        from: Position,
+        mut news: News,
+        published: bool,
+    ) -> Barrier {
         let next = news.first_floor().filter(|_| published || self.steps.floors_before_applied);
         if let Some(slot) = next {
             let floor = &mut state.node.floors[slot];

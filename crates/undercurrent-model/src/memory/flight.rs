@@ -78,7 +78,9 @@ impl Memory {
             Flight::Closed(Some(Found::Valid(entry))) => Flight::Ended { h: entry.as_of, entry, keep: true },
             Flight::Begun { h } => Flight::Loaded { h, value: state.source },
             Flight::Loaded { h, value } => match self.commit_at_store(state, h, value) {
-                Committed::Accepted(as_of) => Flight::Ended { h, entry: Entry { value, h, as_of }, keep: true },
+                Committed::Accepted(as_of) => {
+                    Flight::Ended { h, entry: Entry { value, h, as_of }, keep: true }
+                }
                 Committed::Refused => {
                     let keep = !self.steps.refused_is_not_kept;
                     let as_of = state.store.order.position();

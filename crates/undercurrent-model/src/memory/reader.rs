@@ -19,19 +19,38 @@ pub(super) struct Reader {
 enum Phase {
     Idle,
     /// Waits for the position of a barrier.
-    Asks { barrier: usize },
+    Asks {
+        barrier: usize,
+    },
     /// Is about to look what stands in memory.
-    LooksUp { b: Position },
+    LooksUp {
+        b: Position,
+    },
     /// Has an entry below its barrier, and is about to read `applied`.
-    ReadsApplied { b: Position, entry: Entry },
+    ReadsApplied {
+        b: Position,
+        entry: Entry,
+    },
     /// Is about to read the floor of a slot.
-    ReadsFloor { b: Position, entry: Entry, applied: Position, slot: usize },
+    ReadsFloor {
+        b: Position,
+        entry: Entry,
+        applied: Position,
+        slot: usize,
+    },
     /// All floors are at or below the entry's position, which is about to be raised.
-    Raises { entry: Entry, applied: Position },
+    Raises {
+        entry: Entry,
+        applied: Position,
+    },
     /// Memory was not enough.
-    Joins { b: Position },
+    Joins {
+        b: Position,
+    },
     /// Waits for a flight to land.
-    Flies { seat: Seat },
+    Flies {
+        seat: Seat,
+    },
 }
 
 impl Reader {
@@ -99,7 +118,9 @@ impl Memory {
     fn barrier_to_share(&self, state: &State) -> Option<usize> {
         let find = |fits: fn(&Barrier) -> bool| state.node.barriers.iter().position(fits);
         let under_way = || find(|barrier| matches!(barrier, Barrier::Sent { .. } | Barrier::Executed { .. }));
-        let next = || find(|barrier| *barrier == Barrier::Pending).or_else(|| find(|barrier| *barrier == Barrier::Free));
+        let next = || {
+            find(|barrier| *barrier == Barrier::Pending).or_else(|| find(|barrier| *barrier == Barrier::Free))
+        };
         if self.steps.share_the_next_barrier { next() } else { under_way().or_else(next) }
     }
 
@@ -127,7 +148,9 @@ impl Memory {
             Phase::ReadsApplied { b, entry } => {
                 Phase::ReadsFloor { b, entry, applied: state.node.applied, slot: 0 }
             }
-            Phase::ReadsFloor { b, entry, slot, .. } if state.node.floors[slot] > entry.as_of => Phase::Joins { b },
+            Phase::ReadsFloor { b, entry, slot, .. } if state.node.floors[slot] > entry.as_of => {
+                Phase::Joins { b }
+            }
             Phase::ReadsFloor { b, entry, applied, slot: 0 } if self.steps.hit_asks_the_closure => {
                 Phase::ReadsFloor { b, entry, applied, slot: 1 }
             }
