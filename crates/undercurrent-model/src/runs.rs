@@ -31,7 +31,7 @@ pub fn memory(large: bool) -> Vec<(&'static str, Memory)> {
         ];
     }
     vec![
-        run("two invalidations", Bounds { invalidations: 2, noise: 2, ..small }),
+        run("two invalidations", Bounds { invalidations: 2, ..small }),
         run("three readers", Bounds { readers: 3, reads: 1, ..small }),
         run("own publishes and a neighbour", Bounds { noise: 1, ..own }),
         trimmed("own publishes, a log of two records", Bounds { noise: 1, ..own }, 2),
@@ -58,7 +58,10 @@ pub fn dependencies(large: bool) -> Vec<(&'static str, Dependencies)> {
     if !large {
         return vec![
             run("a chain", tag),
-            run("a chain that is kept already", Bounds { warm: true, changes: [2, 0, 1], ..small }),
+            run(
+                "a chain that is kept already",
+                Bounds { warm: true, changes: [2, 0, 1], keys: &[Key::K], ..small },
+            ),
             run("a diamond", diamond),
             run("inputs that depend on inputs", dynamic),
             run("a verified read that meets a change", verified),
@@ -66,7 +69,7 @@ pub fn dependencies(large: bool) -> Vec<(&'static str, Dependencies)> {
             trimmed("a log of one record", Bounds { reads: 2, warm: true, keys: &[Key::K], ..tag }, 1),
             trimmed(
                 "a scope in doubt and a log of one record",
-                Bounds { warm: true, needless: NOISE, ..doubt },
+                Bounds { warm: true, needless: NOISE, keys: &[Key::K], ..doubt },
                 1,
             ),
         ];

@@ -7,12 +7,14 @@ use undercurrent_model::runs::{self, NOISE, keeping};
 
 const SMALL: Bounds = Bounds::SMALL;
 
+#[expect(clippy::print_stdout, reason = "shown with `--nocapture`: what was seen, and the way to what broke")]
 fn holds(name: &str, model: Dependencies) {
     let report = exhaust(model, 1);
     println!("{name}: {report}");
     assert!(report.holds(), "{name}: {report}");
 }
 
+#[expect(clippy::print_stdout, reason = "shown with `--nocapture`: what was seen, and the way to what broke")]
 fn is_refuted(bounds: Bounds, steps: Steps) {
     let report = refute(Dependencies { bounds, steps });
     println!("{report}");

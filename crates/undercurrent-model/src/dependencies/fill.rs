@@ -173,14 +173,14 @@ impl Dependencies {
             }
         };
         match join_versions(&fill.got) {
-            Err(moving) if self.steps.no_mixture => self.begin_again(state, fill, moving),
+            Err(moving) if self.steps.no_mixture => self.begin_again(state, &fill, moving),
             _ => Turn::Rests(fill),
         }
     }
 
     /// The value is for nobody: the key that was read in two versions is invalidated, and h is asked for anew. In the
     /// code: `cache::fill::fill`.
-    fn begin_again(&self, state: &mut State, fill: Fill, moving: Key) -> Turn {
+    fn begin_again(&self, state: &mut State, fill: &Fill, moving: Key) -> Turn {
         state.order.invalidate(moving.name(), &self.steps.order);
         let tries = fill.tries + 1;
         if tries == TRIES {

@@ -92,7 +92,7 @@ impl Memory {
         state.node.running = Some(next);
     }
 
-    /// Puts the entry into memory and answers all who waited. In the code: `cache::Cache::insert` and
+    /// Puts the entry into memory and answers all who waited. In the code: `cache::insert` and
     /// `cache::flight::land`.
     fn land(&self, state: &mut State, mut entry: Entry, keep: bool) {
         if !self.steps.kept_at_the_position_of_commit {

@@ -93,6 +93,7 @@ impl Cache {
     /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
     ///
     /// `applied` is read before the floors: what is raised between the two is above it.
+    /// In the model: `memory::reader::read`, `dependencies::store::read_valid`.
     pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
         let horizon = self.0.store.horizon();
         if entry.inc != horizon.incarnation() || entry.is_late() {
@@ -118,6 +119,7 @@ impl Cache {
         Some(if good == Why::Put { good } else { Why::Unmoved })
     }
 
+    /// In the model: `memory::reader::begin`, `dependencies::process::begin`.
     pub(crate) async fn miss(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
         // First of all: loads that begin from here on began after the read.
         let begun = self.0.begun.load(Ordering::SeqCst);
@@ -226,6 +228,7 @@ impl Cache {
     }
 
     /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
+    /// In the model: `dependencies::process::ask_sources`.
     async fn verified(
         &self,
         key: &Key,
@@ -273,6 +276,7 @@ impl Cache {
     }
 
     /// Asks whether an input is still at a version; also says whether that took a load.
+    /// In the model: `dependencies::process::ask_sources`.
     async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<(bool, bool), LoadError> {
         if let Some(loader) = self.loader(key)
             && let Some(entry) = self.0.entries.peek(key).filter(|entry| entry.version == version)
