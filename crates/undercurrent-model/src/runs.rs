@@ -69,7 +69,7 @@ pub fn dependencies(large: bool) -> Vec<(&'static str, Dependencies)> {
             trimmed("a log of one record", Bounds { reads: 2, warm: true, keys: &[Key::K], ..tag }, 1),
             trimmed(
                 "a scope in doubt and a log of one record",
-                Bounds { warm: true, needless: NOISE, keys: &[Key::K], ..doubt },
+                Bounds { warm: true, keys: &[Key::K], ..doubt },
                 1,
             ),
         ];
@@ -94,5 +94,10 @@ pub fn dependencies(large: bool) -> Vec<(&'static str, Dependencies)> {
         run("a scope in doubt, three readers", Bounds { processes: 3, warm: true, keys: &[Key::K], ..doubt }),
         trimmed("a log of one record, read twice", Bounds { reads: 2, ..tag }, 1),
         trimmed("a log of two records", Bounds { reads: 2, needless: NOISE, ..tag }, 2),
+        trimmed(
+            "a scope in doubt, noise and a log of one record",
+            Bounds { warm: true, needless: NOISE, ..doubt },
+            1,
+        ),
     ]
 }
