@@ -119,6 +119,7 @@ impl Cache {
     }
 
     /// Puts an entry in the place of whatever stands there. Under the lock of [`Cache::inserting`].
+    /// In the model: `memory::flight::land`.
     fn insert(&self, entry: Arc<Entry>) {
         if let Some(old) = self.0.entries.peek(&entry.key)
             && old.version != entry.version

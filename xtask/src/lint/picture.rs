@@ -57,6 +57,7 @@ pub(super) const CRATES: [(&str, &[&str]); 7] = [
     ("undercurrent", &["undercurrent-types"]),
     ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
     ("undercurrent-loom", &["undercurrent-types"]),
+    ("undercurrent-model", &[]),
     ("undercurrent-client", &["undercurrent-types"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
     (

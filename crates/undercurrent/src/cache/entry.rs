@@ -129,6 +129,7 @@ impl Closure {
     }
 
     /// Returns a key that occurs in two versions: no value may be made from both.
+    /// In the model: `dependencies::entry::join_versions`.
     pub(super) fn mixture(&self) -> Option<&Key> {
         self.keys.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| &pair[0].0)
     }

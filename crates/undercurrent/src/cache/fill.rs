@@ -63,6 +63,7 @@ impl Cache {
         });
     }
 
+    /// In the model: `memory::flight::flight`, `dependencies::fill::begin_again`.
     async fn fill(&self, key: &Key, flight: &Flight) -> Outcome {
         // In this order: who joined before the flight closed began before its place was taken and h was asked for.
         let mode = flight.close();
@@ -88,6 +89,7 @@ impl Cache {
         store.barrier().await.map_err(|error| unavailable(key, &error))
     }
 
+    /// In the model: `dependencies::fill::fill`.
     async fn attempt(&self, key: &Key, need: Need, mode: Mode) -> Result<Try, LoadError> {
         let standing = self.0.entries.get(key);
         if mode == Mode::Fresh
@@ -109,6 +111,7 @@ impl Cache {
     }
 
     /// Tries to keep a standing value without a load; `None` sends the caller to one.
+    /// In the model: `dependencies::fill::receive`.
     async fn revalidate(
         &self,
         old: &Arc<Entry>,
@@ -174,6 +177,7 @@ impl Cache {
     }
 
     /// Says whether a name of the entry's own was invalidated after the value was found good, or is in doubt.
+    /// In the model: `dependencies::store::own_moved`.
     fn own_moved(&self, old: &Entry, own: &[Name]) -> bool {
         let good = old.as_of().max(old.h);
         old.inc != self.0.store.horizon().incarnation()
@@ -183,6 +187,7 @@ impl Cache {
     }
 
     /// Commits the same version again, over the entry that was looked at and no other.
+    /// In the model: `dependencies::store::restamp`.
     async fn restamp(&self, old: &Arc<Entry>, parts: Parts) -> Result<Arc<Entry>, LoadError> {
         let key = parts.key.clone();
         let h = Token { inc: parts.inc, position: parts.h };
@@ -199,6 +204,7 @@ impl Cache {
         Ok(entry)
     }
 
+    /// In the model: `dependencies::fill::receive`.
     async fn load(&self, key: &Key, need: Need, loader: &dyn Loader) -> Result<Try, LoadError> {
         let began = Moment::now();
         let reader = Inputs::new(self, key, need);
@@ -236,6 +242,7 @@ impl Cache {
     }
 
     /// Commits a loaded value. The reads that waited get it in any case; memory keeps it only if it is accepted.
+    /// In the model: `dependencies::store::commit`, `memory::store::commit_at_store`.
     pub(super) async fn commit(&self, parts: Parts) -> Result<Arc<Entry>, LoadError> {
         let key = parts.key.clone();
         let h = Token { inc: parts.inc, position: parts.h };
@@ -311,7 +318,7 @@ fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
     LoadError::Unavailable { key: key.clone(), reason: error.to_string() }
 }
 
-/// The key itself and what its loader named, sorted.
+/// The key itself and what its loader named, sorted. In the model: `dependencies::graph::own`.
 fn own_names(key: &Key, mut names: Vec<Name>) -> Box<[Name]> {
     names.push(Name::from(key));
     names.sort_unstable();
@@ -319,7 +326,7 @@ fn own_names(key: &Key, mut names: Vec<Name>) -> Box<[Name]> {
     names.into()
 }
 
-/// Own names and the current closures of all inputs.
+/// Own names and the current closures of all inputs. In the model: `dependencies::entry::join_closures`.
 fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
     let mut names = own.to_vec();
     let mut keys = Vec::new();

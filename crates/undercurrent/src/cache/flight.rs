@@ -72,7 +72,7 @@ impl Flight {
     }
 
     /// Joins the flight if it does what the read needs. One that waits begins after the read, and will do whatever is
-    /// asked of it.
+    /// asked of it. In the model: `memory::flight::serves`.
     fn serves(&self, need: Need) -> bool {
         let mut state = self.state.lock();
         match state.phase {
@@ -90,14 +90,14 @@ impl Flight {
     }
 
     /// Ends the waiting, before h is asked for: a read that joined later could have a barrier above h. From here on it
-    /// does what it was asked until now.
+    /// does what it was asked until now. In the model: `memory::flight::flight`.
     pub(super) fn close(&self) -> Mode {
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
         state.mode
     }
 
-    /// Says at which place and position it began.
+    /// Says at which place and position it began. In the model: `memory::flight::flight`.
     pub(super) fn begin(&self, place: u64, h: Token) {
         self.state.lock().phase = Phase::Begun(place, h);
     }
@@ -146,6 +146,7 @@ pub(super) struct Joined {
 
 impl Flights {
     /// Joins or makes the flight that serves a read. `waiter` is the key whose loader asks, where one does.
+    /// In the model: `memory::flight::join`.
     ///
     /// # Errors
     ///
@@ -193,6 +194,7 @@ impl Flights {
     }
 
     /// Ends the running flight of a key and returns the one that was waiting, which runs from now on.
+    /// In the model: `memory::flight::land`.
     pub(super) fn land(&self, key: &Key, flight: &Flight, outcome: Outcome) -> Option<Arc<Flight>> {
         let next = {
             let mut table = self.0.lock();

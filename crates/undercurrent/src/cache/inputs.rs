@@ -16,7 +16,7 @@ use crate::ablation::{Step, skips};
 /// Reads other keys for a loader; each becomes a dependency of the value being loaded.
 ///
 /// A key is read once per load, so a loader never sees two versions of it. A value read here is never older than the
-/// load itself.
+/// load itself. In the model: `dependencies::entry::Input`.
 pub struct Inputs {
     cache: Option<Cache>,
     key: Key,

@@ -93,6 +93,7 @@ impl Cache {
     }
 
     /// Evaluates the predicate at a position that is not below `barrier`, and raises `as_of` to it.
+    /// In the model: `memory::reader::read`, `dependencies::store::read_valid`.
     #[inline]
     pub(super) fn still_good(&self, entry: &Entry, barrier: Position) -> Option<Why> {
         let horizon = self.0.store.horizon();
@@ -116,6 +117,7 @@ impl Cache {
         Some(if entry.loader_version == 0 { Why::Put } else { why })
     }
 
+    /// In the model: `memory::reader::begin`, `dependencies::process::begin`.
     pub(crate) async fn miss(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
         // First of all: loads that begin from here on began after the read.
         let begun = self.0.begun.load(Ordering::SeqCst);
@@ -224,6 +226,7 @@ impl Cache {
     }
 
     /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
+    /// In the model: `dependencies::process::ask_sources`.
     async fn verified(
         &self,
         key: &Key,
@@ -263,6 +266,7 @@ impl Cache {
     }
 
     /// Asks whether a key is still at a version. A key that reads other keys only need not be asked itself.
+    /// In the model: `dependencies::process::ask_sources`.
     async fn holds(
         &self,
         key: &Key,
