@@ -52,7 +52,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 7] = [
+pub(super) const CRATES: [(&str, &[&str]); 8] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
     ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
