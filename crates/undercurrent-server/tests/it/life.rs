@@ -39,6 +39,16 @@ async fn the_end_ends_subscriptions_and_lets_requests_finish() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_kept_for_later_does_not_hold_up_the_end() {
+    let daemon = Daemon::start().await;
+    // The client of the test keeps this connection open.
+    json_of(daemon.get("/healthz")).await;
+    let begun = std::time::Instant::now();
+    daemon.end().await;
+    assert!(begun.elapsed().as_secs() < 8, "requests under way would have got 10 s");
+}
+
+#[tokio::test]
 async fn a_second_start_goes_on_where_the_first_ended() {
     let daemon = Daemon::start().await;
     let cursors = daemon.publish("s", &["1", "2"]).await;
