@@ -29,8 +29,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Commits a batch of events and bare invalidations in one step, all or nothing.
     ///
-    /// The invalidations are in force when the first poll returns; the future ends when the batch is as durable as
-    /// its streams promise. Dropping it earlier leaves the batch whole: committed, or not begun.
+    /// The invalidations are in force when the first poll returns, unless events wait for room in the store's queue
+    /// first; without events nothing is waited for. The future ends when the batch is as durable as its streams
+    /// promise. Dropping it earlier leaves the batch whole: committed, or not begun.
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>>;
 
     /// Returns a position that is not below any invalidation that returned before the call, and has raised the

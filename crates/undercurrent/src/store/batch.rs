@@ -116,7 +116,7 @@ pub enum PublishError {
         /// The limit.
         limit: usize,
     },
-    /// The log accepts no events.
+    /// The log accepts no events. The names of the batch are in force all the same: what made them stale has happened.
     #[error("the log accepts no events since {since}: {reason}")]
     Failed {
         /// What failed, for people.

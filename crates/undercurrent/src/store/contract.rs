@@ -12,7 +12,8 @@ use undercurrent_types::{
 };
 
 use super::{
-    Batch, Committed, Invalidation, Mark, NewEvent, PublishError, Published, ReadStreamError, Record, Store,
+    Batch, Committed, Invalidation, Mark, NewEvent, PublishError, Published, ReadStreamError, Record, Slot,
+    Store,
 };
 
 /// An empty store of some kind.
@@ -221,6 +222,8 @@ pub(crate) async fn an_invalidation_is_in_force_when_it_returns(subject: &mut dy
     let token = store.publish(bare(&["tag:t"])).await.unwrap().token;
     assert!(token.position > h.position);
     assert!(store.barrier().await.unwrap().position >= token.position);
+    let (horizon, slot) = (store.horizon(), Slot::of(&name("tag:t")));
+    assert!(horizon.applied() >= token.position && horizon.floor(slot) >= token.position);
     assert_eq!(store.last(&name("tag:t")), (Some(token.position), false));
     assert_eq!(store.commit(h, &closure, None).await.unwrap(), Committed::Moved);
     assert_eq!(store.still_valid(&closure, h.position), None);

@@ -27,6 +27,7 @@ struct State {
     files: HashMap<PathBuf, Arc<Mutex<Content>>>,
     locked: Vec<PathBuf>,
     syncs: usize,
+    bytes_read: usize,
     syncs_held: bool,
     syncs_waiting: usize,
     failing: Option<Failing>,
@@ -67,6 +68,11 @@ impl MemoryDisk {
     /// Returns how often a file was synced.
     pub(super) fn syncs(&self) -> usize {
         self.0.state.lock().syncs
+    }
+
+    /// Returns how much has been read.
+    pub(super) fn bytes_read(&self) -> usize {
+        self.0.state.lock().bytes_read
     }
 
     /// Has every sync wait until what is returned is dropped.
@@ -229,6 +235,8 @@ impl DiskFile for MemoryFile {
         let rest = content.bytes.get(at as usize..).unwrap_or_default();
         let len = rest.len().min(buf.len());
         buf[..len].copy_from_slice(&rest[..len]);
+        drop(content);
+        self.disk.0.state.lock().bytes_read += len;
         Ok(len)
     }
 

@@ -50,13 +50,18 @@ impl Subject for InDirectory {
 
 const DIR: &str = "/data";
 
+/// The directory of the log.
+pub(super) fn log() -> PathBuf {
+    Path::new(DIR).join("log")
+}
+
 /// The path of the segment with a base.
 pub(super) fn segment(base: u64) -> PathBuf {
-    Path::new(DIR).join("log").join(format!("{base:016x}.seg"))
+    log().join(format!("{base:016x}.seg"))
 }
 
 pub(super) fn segments(disk: &MemoryDisk) -> Vec<String> {
-    disk.names(&Path::new(DIR).join("log"))
+    disk.names(&log())
 }
 
 pub(super) fn open(disk: &MemoryDisk) -> EmbeddedStore {
