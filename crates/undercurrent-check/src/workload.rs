@@ -263,7 +263,7 @@ async fn doubt(world: Arc<World>, store: Arc<dyn Store>, size: Size) {
 }
 
 async fn invalidate(store: &Arc<dyn Store>, invalidation: Invalidation) {
-    let batch = Batch { events: Vec::new(), names: vec![invalidation], cause: "the workload".into() };
+    let batch = Batch::moving(vec![invalidation], "the workload");
     store.publish(batch).await.expect("invalidations need nothing");
 }
 

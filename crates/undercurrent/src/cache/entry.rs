@@ -66,7 +66,8 @@ impl Moment {
 #[repr(C)]
 pub struct Entry {
     pub(super) as_of: AsOf,
-    last_answer: AtomicU64,
+    /// How it was last served; 0 where it was not.
+    pub(super) last_answer: AtomicU64,
     /// The incarnation that the positions belong to.
     pub inc: Incarnation,
     /// Until when it may be served: the earliest of its own and its inputs' deadlines.
@@ -135,66 +136,10 @@ impl Closure {
     }
 }
 
-/// The parts of an entry that a fill determines.
-pub(super) struct Parts {
-    pub(super) key: Key,
-    pub(super) value: Option<Bytes>,
-    pub(super) version: Version,
-    pub(super) inc: Incarnation,
-    pub(super) h: Position,
-    pub(super) own: Box<[Name]>,
-    pub(super) closure: Closure,
-    pub(super) inputs: Box<[(Key, Version)]>,
-    pub(super) validator: Option<Validator>,
-    pub(super) deadline: Option<Moment>,
-    pub(super) own_deadline: Option<Moment>,
-    pub(super) max_age: Option<Duration>,
-    pub(super) loader_version: u32,
-    pub(super) default_level: Level,
-    pub(super) since: Moment,
-    pub(super) took: Duration,
-}
-
 impl Entry {
-    pub(super) fn new(parts: Parts, as_of: Position) -> Self {
-        let Parts {
-            key,
-            value,
-            version,
-            inc,
-            h,
-            own,
-            closure,
-            inputs,
-            validator,
-            deadline,
-            own_deadline,
-            max_age,
-            loader_version,
-            default_level,
-            since,
-            took,
-        } = parts;
-        Self {
-            key,
-            value,
-            version,
-            inc,
-            h,
-            own,
-            closure,
-            inputs,
-            validator,
-            deadline,
-            own_deadline,
-            max_age,
-            loader_version,
-            default_level,
-            since,
-            took,
-            as_of: AsOf::new(as_of),
-            last_answer: AtomicU64::new(0),
-        }
+    /// Says for which position the value is good; until then for none.
+    pub(super) fn good_for(self, position: Position) -> Self {
+        Self { as_of: AsOf::new(position), ..self }
     }
 
     /// Returns the position that the value is known to be good for; 0 while a name that it depends on is in doubt.

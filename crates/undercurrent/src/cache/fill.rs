@@ -1,18 +1,19 @@
 //! How a value comes into memory: h first, then revalidation or a load, then the commit.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use undercurrent_types::{Key, Name, Position, Token, Version};
 
 use super::Cache;
 use super::answer::Why;
-use super::entry::{Closure, Entry, Moment, Parts};
+use super::as_of::AsOf;
+use super::entry::{Closure, Entry, Moment};
 use super::flight::{Flight, Mode, Need, Outcome};
 use super::inputs::{Inputs, versions};
 use super::loader::{Check, LoadError, Loader};
 use crate::ablation::{Step, skips};
-use crate::store::{Batch, Committed, Invalidation};
+use crate::store::{Batch, Committed, Invalidation, PublishError};
 
 /// How often a fill begins again when its inputs do not fit together.
 const TRIES: u32 = 5;
@@ -75,7 +76,8 @@ impl Cache {
             match self.attempt(key, need, mode).await? {
                 Try::Done(entry, why) => return Ok((entry, why)),
                 Try::Mixed(moving) => {
-                    self.invalidate(moving, "two versions of it met in one value").await?;
+                    let moved = self.invalidate(&moving, "two versions of it met in one value").await;
+                    moved.map_err(|error| unavailable(&moving, &error))?;
                     h = self.barrier_for(key).await?;
                 }
             }
@@ -154,7 +156,9 @@ impl Cache {
         }
         let asked = why == Why::Unchanged;
         let own_deadline = if asked { old.max_age.map(|age| began.after(age)) } else { old.own_deadline };
-        let parts = Parts {
+        let entry = Entry {
+            as_of: AsOf::new(Position(0)),
+            last_answer: AtomicU64::new(0),
             key: old.key.clone(),
             value: old.value.clone(),
             version: old.version,
@@ -172,7 +176,7 @@ impl Cache {
             since: if asked { began } else { old.since },
             took: old.took,
         };
-        let entry = self.restamp(old, parts).await?;
+        let entry = self.restamp(old, entry).await?;
         Ok(Some(Try::Done(entry, why)))
     }
 
@@ -188,16 +192,16 @@ impl Cache {
 
     /// Commits the same version again, over the entry that was looked at and no other.
     /// In the model: `dependencies::store::restamp`.
-    async fn restamp(&self, old: &Arc<Entry>, parts: Parts) -> Result<Arc<Entry>, LoadError> {
-        let key = parts.key.clone();
-        let h = Token { inc: parts.inc, position: parts.h };
+    async fn restamp(&self, old: &Arc<Entry>, entry: Entry) -> Result<Arc<Entry>, LoadError> {
+        let key = entry.key.clone();
+        let h = Token { inc: entry.inc, position: entry.h };
         let _inserting = self.inserting(&key).lock().await;
-        let (as_of, keep) = match self.ask_to_commit(h, &parts, None).await? {
+        let (as_of, keep) = match self.ask_to_commit(h, &entry, None).await? {
             Committed::Accepted(position) => (position, true),
             Committed::InDoubt => (Position(0), true),
             Committed::Moved => (Position(0), false),
         };
-        let entry = Arc::new(Entry::new(parts, as_of));
+        let entry = Arc::new(entry.good_for(as_of));
         if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
             self.insert(entry.clone());
         }
@@ -219,7 +223,9 @@ impl Cache {
             return Ok(Try::Mixed(moving.clone()));
         }
         let own_deadline = loaded.max_age.map(|age| began.after(age));
-        let parts = Parts {
+        let entry = Entry {
+            as_of: AsOf::new(Position(0)),
+            last_answer: AtomicU64::new(0),
             key: key.clone(),
             version: Version::of(loaded.value.as_deref()),
             value: loaded.value,
@@ -237,36 +243,38 @@ impl Cache {
             since: began,
             took: began.elapsed(),
         };
-        let entry = self.commit(parts).await?;
+        let entry = self.commit(entry).await?;
         Ok(Try::Done(entry, Why::Loaded))
     }
 
     /// Commits a loaded value. The reads that waited get it in any case; memory keeps it only if it is accepted.
     /// In the model: `dependencies::store::commit`, `memory::store::commit_at_store`.
-    pub(super) async fn commit(&self, parts: Parts) -> Result<Arc<Entry>, LoadError> {
-        let key = parts.key.clone();
-        let h = Token { inc: parts.inc, position: parts.h };
+    pub(super) async fn commit(&self, entry: Entry) -> Result<Arc<Entry>, LoadError> {
+        let key = entry.key.clone();
+        let h = Token { inc: entry.inc, position: entry.h };
         let _inserting = self.inserting(&key).lock().await;
         let applied = self.0.store.horizon().applied();
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
-        let differs = standing.as_ref().is_some_and(|entry| entry.version != parts.version)
+        let differs = standing.as_ref().is_some_and(|standing| standing.version != entry.version)
             && !skips(Step::AnnounceChange);
-        if differs && standing.as_ref().is_some_and(|entry| entry.h >= parts.h) {
+        if differs && standing.as_ref().is_some_and(|standing| standing.h >= entry.h) {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
-            self.invalidate(key, "two loads of it disagree").await?;
-            return Ok(Arc::new(Entry::new(parts, Position(0))));
+            let moved = self.invalidate(&key, "two loads of it disagree").await;
+            moved.map_err(|error| unavailable(&key, &error))?;
+            return Ok(Arc::new(entry));
         }
         let announce = differs.then_some(&key);
-        let (as_of, keep) = match self.ask_to_commit(h, &parts, announce).await? {
+        let (as_of, keep) = match self.ask_to_commit(h, &entry, announce).await? {
             Committed::Accepted(position) => {
-                let newer = standing.is_some_and(|entry| entry.inc == parts.inc && entry.as_of() > position);
+                let newer =
+                    standing.is_some_and(|standing| standing.inc == entry.inc && standing.as_of() > position);
                 (position, !newer || differs)
             }
-            Committed::InDoubt => (Position(0), parts.validator.is_some() || !parts.inputs.is_empty()),
+            Committed::InDoubt => (Position(0), entry.validator.is_some() || !entry.inputs.is_empty()),
             Committed::Moved => (Position(0), false),
         };
-        let entry = Arc::new(Entry::new(parts, as_of));
+        let entry = Arc::new(entry.good_for(as_of));
         if keep {
             self.insert(entry.clone());
         }
@@ -277,13 +285,13 @@ impl Cache {
     async fn ask_to_commit(
         &self,
         h: Token,
-        parts: &Parts,
+        entry: &Entry,
         announce: Option<&Key>,
     ) -> Result<Committed, LoadError> {
-        let own_key = [Name::from(&parts.key)];
-        let names = if skips(Step::CommitClosure) { &own_key[..] } else { &parts.closure.names[..] };
+        let own_key = [Name::from(&entry.key)];
+        let names = if skips(Step::CommitClosure) { &own_key[..] } else { &entry.closure.names[..] };
         let committed = self.0.store.commit(h, names, announce).await;
-        let committed = committed.map_err(|error| unavailable(&parts.key, &error))?;
+        let committed = committed.map_err(|error| unavailable(&entry.key, &error))?;
         let now = Committed::Accepted(self.0.store.horizon().applied());
         Ok(match committed {
             Committed::Moved if skips(Step::CommitPredicate) => now,
@@ -293,11 +301,9 @@ impl Cache {
     }
 
     /// Takes a position that makes one key stale.
-    pub(super) async fn invalidate(&self, key: Key, cause: &str) -> Result<Token, LoadError> {
-        let names = vec![Invalidation::of(Name::from(&key))];
-        let batch = Batch { events: Vec::new(), names, cause: cause.to_owned() };
-        let published = self.0.store.publish(batch).await;
-        published.map(|published| published.token).map_err(|error| unavailable(&key, &error))
+    pub(super) async fn invalidate(&self, key: &Key, cause: &str) -> Result<Token, PublishError> {
+        let batch = Batch::moving(vec![Invalidation::of(Name::from(key))], cause);
+        Ok(self.0.store.publish(batch).await?.token)
     }
 
     pub(super) fn inserting(&self, key: &Key) -> &tokio::sync::Mutex<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use undercurrent_types::{Key, Level, Name, Token};
+use undercurrent_types::{ErrorCode, Key, Level, Name, Token};
 
 use super::inputs::Inputs;
 
@@ -36,8 +36,15 @@ pub trait Loader: Send + Sync + 'static {
     fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>>;
 
     /// Asks the source whether a value is still what it was when the validator was made.
-    fn check<'a>(&'a self, key: &'a Key, validator: &'a Validator)
-    -> BoxFuture<'a, Result<Check, LoadError>>;
+    ///
+    /// A loader whose values carry no validator is not asked, and need not say anything else.
+    fn check<'a>(
+        &'a self,
+        _key: &'a Key,
+        _validator: &'a Validator,
+    ) -> BoxFuture<'a, Result<Check, LoadError>> {
+        Box::pin(std::future::ready(Ok(Check::Changed)))
+    }
 
     /// The same without waiting, for sources that answer in about a microsecond; `None` sends the caller to
     /// [`Loader::check`].
@@ -166,16 +173,17 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Says whether the same load may succeed later: what is denied, missing or a cycle is so for a reason that time
-    /// does not mend.
-    pub fn may_pass(&self) -> bool {
+    /// Returns its place in the table of codes, which also says whether the same load may succeed later.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Failed { .. }
-            | Self::TimedOut { .. }
-            | Self::Broken { .. }
-            | Self::Unstable { .. }
-            | Self::Unavailable { .. } => true,
-            Self::Denied { .. } | Self::TooLarge { .. } | Self::Cycle(_) | Self::Missing { .. } => false,
+            Self::Denied { .. } => ErrorCode::Denied,
+            Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::TimedOut { .. } => ErrorCode::TimedOut,
+            Self::Cycle(_) => ErrorCode::Cycle,
+            Self::Unstable { .. } => ErrorCode::Unstable,
+            Self::Unavailable { .. } => ErrorCode::Unavailable,
+            Self::Missing { .. } => ErrorCode::NotFound,
+            Self::Failed { .. } | Self::Broken { .. } => ErrorCode::LoadFailed,
         }
     }
 }

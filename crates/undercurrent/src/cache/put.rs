@@ -1,15 +1,17 @@
 //! Filling from outside.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
-use super::entry::{Closure, Entry, Moment, Parts};
+use super::as_of::AsOf;
+use super::entry::{Closure, Entry, Moment};
 use super::loader::LoadError;
-use crate::store::{Batch, Committed, Invalidation, StoreError};
+use crate::store::{Committed, StoreError};
 
 /// Why a value was not taken.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -80,16 +82,14 @@ impl Cache {
         let began = Moment::now();
         let h = match ticket {
             Some(ticket) => ticket,
-            None => {
-                let names = vec![Invalidation::of(Name::from(key))];
-                let batch = Batch { events: Vec::new(), names, cause: "a value was put".into() };
-                self.0.store.publish(batch).await?.token
-            }
+            None => self.invalidate(key, "a value was put").await?,
         };
         let version = Version::of(Some(&value));
         let own: Box<[Name]> = [Name::from(key)].into();
         let deadline = max_age.map(|age| began.after(age));
-        let parts = Parts {
+        let entry = Entry {
+            as_of: AsOf::new(Position(0)),
+            last_answer: AtomicU64::new(0),
             key: key.clone(),
             value: Some(value),
             version,
@@ -109,16 +109,16 @@ impl Cache {
         };
         if ticket.is_some() {
             // As a load that began at the miss: another that filled the key meanwhile is met there.
-            let entry = self.commit(parts).await?;
+            let entry = self.commit(entry).await?;
             return match entry.as_of() {
                 Position(0) => Err(PutError::Stale { key: key.clone() }),
                 position => Ok((Token { inc: h.inc, position }, version)),
             };
         }
         let _inserting = self.inserting(key).lock().await;
-        match self.0.store.commit(h, &parts.closure.names, None).await? {
+        match self.0.store.commit(h, &entry.closure.names, None).await? {
             Committed::Accepted(position) => {
-                self.insert(Arc::new(Entry::new(parts, position)));
+                self.insert(Arc::new(entry.good_for(position)));
                 Ok((Token { inc: h.inc, position }, version))
             }
             // Put, and invalidated again at once by somebody else: it stood for that long.

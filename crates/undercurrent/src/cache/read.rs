@@ -125,8 +125,8 @@ impl Cache {
         let level = self.level_of(key, options.level, loader.as_deref())?;
         let mode = if options.reload { Mode::Load } else { Mode::Fresh };
         let read = match (level, loader) {
-            (Level::Synced, Some(loader)) => self.synced(key, begun, mode, loader.as_ref()).await,
-            (Level::Verified, Some(loader)) => self.verified(key, begun, mode, loader.as_ref()).await,
+            (Level::Synced, Some(_)) => self.synced(key, begun, mode).await,
+            (Level::Verified, Some(_)) => self.verified(key, begun, mode).await,
             _ => match self.barrier_for(key).await {
                 Ok(barrier) => self.fresh(key, Need { barrier, begun, mode }).await,
                 Err(error) => Err(error),
@@ -134,10 +134,12 @@ impl Cache {
         };
         match read {
             Ok((entry, why)) => Ok(Answer::new(entry, level, why)),
-            Err(error) if options.stale_on_error && error.may_pass() => match self.0.entries.peek(key) {
-                Some(entry) => Ok(Answer::new(entry, Level::Local, Why::StaleOnError)),
-                None => Err(error.into()),
-            },
+            Err(error) if options.stale_on_error && error.code().is_retryable() => {
+                match self.0.entries.peek(key) {
+                    Some(entry) => Ok(Answer::new(entry, Level::Local, Why::StaleOnError)),
+                    None => Err(error.into()),
+                }
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -176,13 +178,7 @@ impl Cache {
     ///
     /// Where a source can not say that it is up to date, the value is verified instead: whoever asks the source
     /// during the read sees all that was done before it.
-    async fn synced(
-        &self,
-        key: &Key,
-        begun: u64,
-        mode: Mode,
-        loader: &dyn Loader,
-    ) -> Result<(Arc<Entry>, Why), LoadError> {
+    async fn synced(&self, key: &Key, begun: u64, mode: Mode) -> Result<(Arc<Entry>, Why), LoadError> {
         let mut asked: Vec<Name> = Vec::new();
         let mut scopes = match self.0.entries.peek(key) {
             Some(entry) => self.scopes_of(&entry),
@@ -191,7 +187,7 @@ impl Cache {
         for _ in 0..TRIES {
             let vouched = scopes.iter().all(|scope| !self.0.store.last(scope).1);
             if !vouched || !self.wait_for(&scopes).await {
-                return self.verified(key, begun, mode, loader).await;
+                return self.verified(key, begun, mode).await;
             }
             asked.append(&mut scopes);
             let barrier = self.barrier_for(key).await?;
@@ -227,13 +223,7 @@ impl Cache {
 
     /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
     /// In the model: `dependencies::process::ask_sources`.
-    async fn verified(
-        &self,
-        key: &Key,
-        begun: u64,
-        mode: Mode,
-        loader: &dyn Loader,
-    ) -> Result<(Arc<Entry>, Why), LoadError> {
+    async fn verified(&self, key: &Key, begun: u64, mode: Mode) -> Result<(Arc<Entry>, Why), LoadError> {
         let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Verify) };
         if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
             let barrier = self.barrier_for(key).await?;
@@ -249,7 +239,7 @@ impl Cache {
             let (mut held, mut loaded) = (true, false);
             let own = (entry.key.clone(), entry.version);
             for (input, version) in entry.closure.keys.iter().chain([&own]) {
-                let asked = self.holds(input, *version, ask(barrier), loader).await?;
+                let asked = self.holds(input, *version, ask(barrier)).await?;
                 held &= asked != Held::Not;
                 loaded |= asked == Held::Loaded;
                 if !held {
@@ -267,21 +257,14 @@ impl Cache {
 
     /// Asks whether a key is still at a version. A key that reads other keys only need not be asked itself.
     /// In the model: `dependencies::process::ask_sources`.
-    async fn holds(
-        &self,
-        key: &Key,
-        version: Version,
-        need: Need,
-        of: &dyn Loader,
-    ) -> Result<Held, LoadError> {
-        let loader = self.loader(key);
-        let loader = loader.as_deref().unwrap_or(of);
+    async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<Held, LoadError> {
         let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);
         if let Some(entry) = standing {
             if !entry.reads_source() {
                 return Ok(Held::Asked);
             }
             if let Some(validator) = &entry.validator
+                && let Some(loader) = self.loader(key)
                 && loader.check(key, validator).await? == Check::Unchanged
             {
                 return Ok(Held::Asked);

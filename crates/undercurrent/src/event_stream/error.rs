@@ -105,28 +105,15 @@ impl ContextError {
                 let body = ErrorBody::new(ErrorCode::NotFound, self.to_string());
                 return ErrorBody { ticket: Some(at.to_string()), ..body };
             }
-            ContextReason::Read(ReadError::Load(error)) => load_code(error),
+            ContextReason::Read(ReadError::Load(error)) => error.code(),
             ContextReason::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
             ContextReason::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
             ContextReason::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
-            ContextReason::Put(PutError::Commit(error)) => load_code(error),
+            ContextReason::Put(PutError::Commit(error)) => error.code(),
             ContextReason::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
             ContextReason::Publish(error) => return error.body(),
         };
         ErrorBody::new(code, self.to_string())
-    }
-}
-
-fn load_code(error: &LoadError) -> ErrorCode {
-    match error {
-        LoadError::Denied { .. } => ErrorCode::Denied,
-        LoadError::TooLarge { .. } => ErrorCode::TooLarge,
-        LoadError::TimedOut { .. } => ErrorCode::TimedOut,
-        LoadError::Cycle(_) => ErrorCode::Cycle,
-        LoadError::Unstable { .. } => ErrorCode::Unstable,
-        LoadError::Unavailable { .. } => ErrorCode::Unavailable,
-        LoadError::Missing { .. } => ErrorCode::NotFound,
-        LoadError::Failed { .. } | LoadError::Broken { .. } => ErrorCode::LoadFailed,
     }
 }
 

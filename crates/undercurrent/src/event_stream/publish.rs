@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use undercurrent_types::wire::{Ack, Written};
 use undercurrent_types::{
-    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName,
+    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName, Token, Version,
 };
 
 use super::EventStream;
@@ -105,7 +105,7 @@ impl EventStream {
             return Err(PublishError::Name(name.clone()));
         }
         let names = names.into_iter().map(Invalidation::of).collect();
-        let batch = Batch { events: Vec::new(), names, cause: "invalidated by hand".into() };
+        let batch = Batch::moving(names, "invalidated by hand");
         let published = self.0.store.publish(batch).await?;
         Ok(Written { token: published.token, version: None })
     }
@@ -119,12 +119,7 @@ impl EventStream {
     /// # Errors
     ///
     /// Fails when the kind has a loader of its own, the ticket is stale, or the value is too large or no JSON.
-    pub async fn put(
-        &self,
-        key: &Key,
-        value: Bytes,
-        ticket: Option<undercurrent_types::Token>,
-    ) -> Result<Written, ContextError> {
+    pub async fn put(&self, key: &Key, value: Bytes, ticket: Option<Token>) -> Result<Written, ContextError> {
         if !matches!(key.kind(), "state" | "ci") {
             let (token, version) = self.0.cache.put(key, value, ticket, None).await?;
             return Ok(Written { token, version: Some(version) });
@@ -135,7 +130,7 @@ impl EventStream {
         let now = jiff::Timestamp::now().to_string();
         let event = Event::new(ty, source).with_subject(key.as_str()).with_time(now).with_data(data);
         let ack = self.publish("state", event).await?;
-        let version = undercurrent_types::Version::of(Some(&value));
+        let version = Version::of(Some(&value));
         Ok(Written { token: ack.token, version: Some(version) })
     }
 }

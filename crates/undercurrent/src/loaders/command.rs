@@ -13,7 +13,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::Semaphore;
 use undercurrent_types::{Key, Level};
 
-use crate::cache::{Check, Inputs, LoadError, Loaded, Loader, Validator};
+use crate::cache::{Inputs, LoadError, Loaded, Loader};
 use crate::workspace::Workspace;
 
 pub use declare::{Command, CommandError};
@@ -123,13 +123,5 @@ impl Loader for CommandLoader {
 
     fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {
         self.read(key, inputs).boxed()
-    }
-
-    fn check<'a>(
-        &'a self,
-        _key: &'a Key,
-        _validator: &'a Validator,
-    ) -> BoxFuture<'a, Result<Check, LoadError>> {
-        std::future::ready(Ok(Check::Changed)).boxed()
     }
 }

@@ -14,7 +14,7 @@ use undercurrent_types::{Key, Level};
 
 use self::command::Git;
 use self::repository::{Found, Repository};
-use crate::cache::{Check, Inputs, LoadError, Loaded, Loader, Validator};
+use crate::cache::{Inputs, LoadError, Loaded, Loader};
 use crate::workspace::Workspace;
 
 /// How long a load may take, all its commands together.
@@ -131,13 +131,5 @@ impl Loader for GitLoader {
 
     fn load<'a>(&'a self, key: &'a Key, _inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {
         self.read(key).boxed()
-    }
-
-    fn check<'a>(
-        &'a self,
-        _key: &'a Key,
-        _validator: &'a Validator,
-    ) -> BoxFuture<'a, Result<Check, LoadError>> {
-        std::future::ready(Ok(Check::Changed)).boxed()
     }
 }

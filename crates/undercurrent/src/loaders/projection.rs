@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use undercurrent_types::{Key, Level};
 
-use crate::cache::{Check, Inputs, LoadError, Loaded, Loader, Validator};
+use crate::cache::{Inputs, LoadError, Loaded, Loader};
 use crate::store::Store;
 
 /// Loads `state:` and `ci:` keys: the data of the last fact about them, byte for byte.
@@ -59,13 +59,5 @@ impl Loader for ProjectionLoader {
 
     fn load<'a>(&'a self, key: &'a Key, _inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {
         self.read(key).boxed()
-    }
-
-    fn check<'a>(
-        &'a self,
-        _key: &'a Key,
-        _validator: &'a Validator,
-    ) -> BoxFuture<'a, Result<Check, LoadError>> {
-        std::future::ready(Ok(Check::Changed)).boxed()
     }
 }

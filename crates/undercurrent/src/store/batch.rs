@@ -14,6 +14,13 @@ pub struct Batch {
     pub cause: String,
 }
 
+impl Batch {
+    /// Returns a batch that moves names without an event, and says why.
+    pub fn moving(names: Vec<Invalidation>, cause: impl Into<String>) -> Self {
+        Self { events: Vec::new(), names, cause: cause.into() }
+    }
+}
+
 /// An event on its way to a stream.
 #[derive(Clone, Debug)]
 pub struct NewEvent {

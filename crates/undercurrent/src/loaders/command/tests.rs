@@ -78,7 +78,7 @@ impl Reader {
     async fn invalidate(&self, text: &str) {
         let names = vec![Invalidation::of(text.parse().unwrap())];
         let cause = "a test".to_owned();
-        self.store.publish(Batch { events: Vec::new(), names, cause }).await.unwrap();
+        self.store.publish(Batch::moving(names, cause)).await.unwrap();
     }
 }
 

@@ -153,7 +153,7 @@ impl Shared {
         holds: impl FnOnce() -> bool,
     ) -> Result<Option<Position>, PublishError> {
         let names = vec![Invalidation::of(key.into())];
-        let batch = Batch { events: Vec::new(), names, cause: "a change found".to_owned() };
+        let batch = Batch::moving(names, "a change found");
         let draft = Draft::new(self, batch)?;
         let room = self.room_now(&draft);
         let mut order = self.order.lock();
