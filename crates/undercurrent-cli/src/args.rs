@@ -162,7 +162,7 @@ pub(crate) struct Tail {
     /// The stream
     pub(crate) stream: StreamName,
     /// Where to begin: `beginning`, `now`, or a cursor (the `sequence` of an event)
-    #[arg(long, value_parser = start, default_value = "beginning", value_name = "CURSOR")]
+    #[arg(long, default_value = "beginning", value_name = "CURSOR")]
     pub(crate) from: Start,
     /// Only events of this type, or with a `*` at its end of all that begin so; may be repeated
     #[arg(long = "type", value_name = "PATTERN")]
@@ -249,14 +249,6 @@ pub(crate) struct Check {
 
 fn seq(text: &str) -> Result<Seq, std::num::ParseIntError> {
     text.parse().map(Seq)
-}
-
-fn start(text: &str) -> Result<Start, undercurrent_types::CursorError> {
-    match text {
-        "beginning" => Ok(Start::Beginning),
-        "now" => Ok(Start::Now),
-        cursor => cursor.parse().map(Start::After),
-    }
 }
 
 #[cfg(test)]

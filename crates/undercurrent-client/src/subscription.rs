@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use undercurrent_types::{Cursor, ErrorBody, Event, EventError, StreamName, wire};
+use undercurrent_types::{Cursor, ErrorBody, Event, EventError, Start, StreamName, wire};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -17,18 +17,6 @@ use crate::sse::{Frame, Parser};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest wait between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Where a subscription begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest event kept.
-    #[default]
-    Beginning,
-    /// With the next event.
-    Now,
-    /// After the event with this cursor.
-    After(Cursor),
-}
 
 /// What a subscription brings.
 #[derive(Debug)]
@@ -116,14 +104,11 @@ impl Subscribe {
     }
 
     async fn connect(&self, start: Start) -> Result<Connection, ClientError> {
-        let from = match start {
-            Start::Beginning => "beginning".to_owned(),
-            Start::Now => "now".to_owned(),
-            Start::After(cursor) => cursor.to_string(),
-        };
         let request = self.client.request(Method::GET, &format!("/v1/events/{}", self.stream));
-        let request =
-            request.query(&[("from", from)]).query(&self.filter).header(ACCEPT, "text/event-stream");
+        let request = request
+            .query(&[("from", start.to_string())])
+            .query(&self.filter)
+            .header(ACCEPT, "text/event-stream");
         let response = self.client.send(request).await?;
         let content_type =
             response.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());

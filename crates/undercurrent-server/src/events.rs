@@ -75,13 +75,10 @@ pub(crate) fn stream_of(uri: &Uri) -> Result<StreamName, Refusal> {
 
 /// Reads where to begin: `beginning`, `now` or a cursor; nothing is the beginning.
 pub(crate) fn start_of(text: Option<&str>) -> Result<Start, Refusal> {
-    match text {
-        None | Some("beginning") => Ok(Start::Beginning),
-        Some("now") => Ok(Start::Now),
-        Some(text) => text.parse().map(Start::After).map_err(|error: CursorError| {
-            Refusal::new(ErrorCode::InvalidCursor, format!("{error}; or `beginning`, or `now`"))
-        }),
-    }
+    let Some(text) = text else { return Ok(Start::default()) };
+    text.parse().map_err(|error: CursorError| {
+        Refusal::new(ErrorCode::InvalidCursor, format!("{error}; or `beginning`, or `now`"))
+    })
 }
 
 /// Takes the filter out of the parameters: `type`, `source`, `subject`, each as often as wanted.

@@ -11,6 +11,8 @@ mod event;
 mod key;
 mod level;
 mod name;
+mod pattern;
+mod start;
 mod stream_name;
 mod token;
 mod version;
@@ -23,6 +25,8 @@ pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, Typ
 pub use key::{Key, KeyError, path_text, text_path};
 pub use level::{Level, LevelError};
 pub use name::{Name, NameError};
+pub use pattern::{Pattern, PatternError};
+pub use start::Start;
 pub use stream_name::{StreamName, StreamNameError};
 pub use token::{Incarnation, Position, Token, TokenError};
 pub use version::{Version, VersionError};

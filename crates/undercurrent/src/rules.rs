@@ -5,7 +5,6 @@
 //! needs, such as the repository of the file that it is about.
 
 mod latest;
-mod pattern;
 mod read;
 mod rule;
 mod template;
@@ -15,9 +14,9 @@ mod tests;
 use undercurrent_types::{Event, Name, TypeKind, Version};
 
 pub use latest::latest;
-pub use pattern::Pattern;
 pub use rule::Rule;
 pub use template::Template;
+pub use undercurrent_types::Pattern;
 
 /// The rules that every namespace has, in the form in which a user adds others.
 const SHIPPED: &str = include_str!("rules/shipped.toml");

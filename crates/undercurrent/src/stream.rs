@@ -8,4 +8,5 @@ mod filter;
 mod subscribe;
 
 pub use filter::{Filter, FilterError};
-pub use subscribe::{Delivery, Start, SubscribeError, Subscription};
+pub use subscribe::{Delivery, SubscribeError, Subscription};
+pub use undercurrent_types::Start;

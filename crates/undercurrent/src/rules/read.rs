@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use toml::Spanned;
+use undercurrent_types::PatternError;
 
 use super::{Pattern, Rule, RuleError, Template};
 
@@ -72,8 +73,8 @@ fn read(rule: &RuleText) -> Result<Rule, Refused> {
     Ok(Rule {
         name: name.clone(),
         types: each(rule.types.get_ref(), type_pattern)?,
-        sources: each(&rule.sources, Pattern::parse)?,
-        subjects: each(&rule.subjects, Pattern::parse)?,
+        sources: each(&rule.sources, pattern)?,
+        subjects: each(&rule.subjects, pattern)?,
         stale: each(rule.stale.get_ref(), Template::parse)?,
     })
 }
@@ -83,8 +84,15 @@ fn each<T>(texts: &[Spanned<String>], read: fn(&str) -> Result<T, String>) -> Re
     texts.iter().map(|text| read(text.get_ref()).map_err(|reason| (text.span().start, reason))).collect()
 }
 
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::parse(text).map_err(|error| match error {
+        PatternError::Empty => "a pattern is empty".to_owned(),
+        PatternError::Star => format!("`{text}` has a `*` that is not at its end"),
+    })
+}
+
 fn type_pattern(text: &str) -> Result<Pattern, String> {
-    let pattern = Pattern::parse(text)?;
+    let pattern = pattern(text)?;
     let first = text.split(['.', '*']).next().unwrap_or_default();
     if first == "action" {
         return Err(format!(

@@ -1,6 +1,6 @@
 //! Which events of a stream a reader wants.
 
-use undercurrent_types::{EventSource, Key};
+use undercurrent_types::{EventSource, Key, Pattern};
 
 use crate::store::Record;
 
@@ -24,30 +24,13 @@ pub struct FilterError {
     reason: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    Exactly(String),
-    Beginning(String),
-}
-
-impl Pattern {
-    fn parse(attribute: &'static str, text: &str) -> Result<Self, FilterError> {
-        let refuse =
-            |reason: &str| FilterError { pattern: text.to_owned(), attribute, reason: reason.to_owned() };
-        match text.split_once('*') {
-            None if text.is_empty() => Err(refuse("it is empty")),
-            None => Ok(Self::Exactly(text.to_owned())),
-            Some((beginning, "")) => Ok(Self::Beginning(beginning.to_owned())),
-            Some(_) => Err(refuse("`*` stands only at its end")),
-        }
-    }
-
-    fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exactly(exact) => text == exact,
-            Self::Beginning(beginning) => text.starts_with(beginning.as_str()),
-        }
-    }
+/// Reads the pattern of an attribute.
+fn pattern(attribute: &'static str, text: &str) -> Result<Pattern, FilterError> {
+    Pattern::parse(text).map_err(|error| FilterError {
+        pattern: text.to_owned(),
+        attribute,
+        reason: error.to_string(),
+    })
 }
 
 impl Filter {
@@ -56,8 +39,8 @@ impl Filter {
     /// # Errors
     ///
     /// Fails when the pattern is empty or has a `*` before its end.
-    pub fn with_type(mut self, pattern: &str) -> Result<Self, FilterError> {
-        self.types.push(Pattern::parse("`type`", pattern)?);
+    pub fn with_type(mut self, text: &str) -> Result<Self, FilterError> {
+        self.types.push(pattern("`type`", text)?);
         Ok(self)
     }
 
@@ -81,15 +64,15 @@ impl Filter {
     /// # Errors
     ///
     /// Fails when the pattern is empty or has a `*` before its end.
-    pub fn with_subject(mut self, pattern: &str) -> Result<Self, FilterError> {
-        let canonical = Key::parse(pattern).map_or_else(|_| pattern.to_owned(), |key| key.to_string());
-        self.subjects.push(Pattern::parse("`subject`", &canonical)?);
+    pub fn with_subject(mut self, text: &str) -> Result<Self, FilterError> {
+        let canonical = Key::parse(text).map_or_else(|_| text.to_owned(), |key| key.to_string());
+        self.subjects.push(pattern("`subject`", &canonical)?);
         Ok(self)
     }
 
     /// Says whether the reader wants this event.
     pub fn matches(&self, record: &Record) -> bool {
-        let one_of = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
+        let one_of = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.covers(text));
         (self.types.is_empty() || one_of(&self.types, record.type_text()))
             && (self.subjects.is_empty()
                 || record.subject_text().is_some_and(|text| one_of(&self.subjects, text)))

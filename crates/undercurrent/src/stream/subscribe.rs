@@ -5,25 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use undercurrent_types::{Cursor, Seq, StreamName, StreamNameError, wire};
+use undercurrent_types::{Cursor, Seq, Start, StreamName, StreamNameError, wire};
 
 use super::filter::Filter;
 use crate::store::{ReadStreamError, Record, Store, StoreError};
 
 /// How many events are read from the log at once.
 const PAGE: usize = 256;
-
-/// Where a subscription begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest event kept.
-    #[default]
-    Beginning,
-    /// After the last event there is now.
-    Now,
-    /// After the event that the cursor names.
-    After(Cursor),
-}
 
 /// What a subscriber is given next.
 #[derive(Clone, Debug)]

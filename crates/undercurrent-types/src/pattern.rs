@@ -1,4 +1,4 @@
-//! Which texts a rule is about.
+//! Which texts are meant.
 
 use std::fmt;
 
@@ -8,18 +8,29 @@ pub struct Pattern {
     text: String,
 }
 
+/// Why a text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It has no characters.
+    #[error("it is empty")]
+    Empty,
+    /// It has a `*` elsewhere.
+    #[error("`*` stands only at its end")]
+    Star,
+}
+
 impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
     ///
-    /// Fails with the reason when it is empty or has a `*` before its end.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Fails when it is empty or has a `*` before its end.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
-            return Err("a pattern is empty".to_owned());
+            return Err(PatternError::Empty);
         }
         match text.find('*') {
-            Some(at) if at + 1 < text.len() => Err(format!("`{text}` has a `*` that is not at its end")),
+            Some(at) if at + 1 < text.len() => Err(PatternError::Star),
             _ => Ok(Self { text: text.to_owned() }),
         }
     }
