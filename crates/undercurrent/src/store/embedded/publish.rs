@@ -16,6 +16,7 @@ use super::log::now_ms;
 use super::queue::{Appended, Failure, Item, Needs, Write};
 use super::shared::{Order, ROOM, Shared};
 use super::streams::{Index, Known, Stream};
+use crate::ablation::{Gap, Step, gap, skips};
 use crate::store::{Batch, Invalidation, NewEvent, PublishError, Published, PublishedEvent};
 
 /// How many positions are reserved at once.
@@ -312,8 +313,15 @@ impl Shared {
             let mut last = self.last.write();
             names.iter().for_each(|moved| last.set(moved, position));
         }
+        gap(Gap::Ordered);
+        let late = skips(Step::FloorsFirst);
+        if late {
+            self.horizon.advance(position);
+            gap(Gap::Ordered);
+        }
         self.horizon.raise(names.iter().map(|moved| &moved.name), position);
         before_applied();
+        gap(Gap::Ordered);
         self.horizon.advance(position);
     }
 
