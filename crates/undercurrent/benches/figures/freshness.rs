@@ -138,6 +138,7 @@ fn closure(runtime: &tokio::runtime::Runtime, events: &EventStream, rounds: usiz
 }
 
 /// Hits while another thread makes 1000 other keys stale in each second, beside hits while it does not.
+#[expect(clippy::disallowed_methods, reason = "a rate is kept by a clock")]
 fn storm(runtime: &tokio::runtime::Runtime, events: &EventStream, rounds: usize) {
     let texts: Vec<_> = (0..KEYS).map(|i| format!("x:20/storm/{i:04}")).collect();
     let keys = loaded(runtime, events, &texts);
@@ -164,7 +165,7 @@ fn storm(runtime: &tokio::runtime::Runtime, events: &EventStream, rounds: usize)
                 blowing.store(false, Ordering::Relaxed);
                 time
             },
-            || without(),
+            &mut without,
         );
         ended.store(true, Ordering::Relaxed);
         let work = "hit at `fresh`, 20 names, 1000 invalidations of other keys a second";
@@ -173,6 +174,7 @@ fn storm(runtime: &tokio::runtime::Runtime, events: &EventStream, rounds: usize)
 }
 
 /// A hit that asks the file system, beside a bare `statx` of the same file.
+#[expect(clippy::disallowed_methods, reason = "what has settled is a matter of the clock")]
 fn verified(runtime: &tokio::runtime::Runtime, events: &EventStream, file: &std::path::Path, rounds: usize) {
     let key = key(&format!("file:{}", file.display()));
     let options = ReadOptions { level: Some(Level::Verified), ..ReadOptions::default() };
