@@ -1,7 +1,7 @@
 //! The one order of a namespace, its log and its streams.
 //!
-//! Owns positions, the position of each name's last invalidation, the events and the last state that events carried
-//! about a key. Promises that commit is one atomic step: an event, its invalidations and its position. Never runs a
+//! Owns positions, the position of each name's last invalidation, the events, the last state that events carried
+//! about a key, and the tables. Promises that commit is one atomic step: an event, its invalidations, its rows and its position. Never runs a
 //! loader and never decides which names an event makes stale.
 
 mod batch;
@@ -15,7 +15,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 use undercurrent_types::{Cursor, Durability, Key, Name, Position, Seq, StreamName, Token};
 
-pub use batch::{Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent};
+pub use batch::{
+    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowWrite,
+};
 pub use horizon::{Horizon, Slot};
 pub use record::Record;
 
@@ -92,6 +94,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the position of a name's last invalidation, where one is remembered, and its mark of doubt.
     fn last(&self, name: &Name) -> (Option<Position>, bool);
+
+    /// Returns a row of a table, as far as it is durable. Rows are written with [`Store::publish`], and what was
+    /// acknowledged is there.
+    fn row(&self, table: &str, id: &str) -> Option<Row>;
+
+    /// Returns the durable rows of a table, by id.
+    fn rows(&self, table: &str) -> Vec<(String, Row)>;
 
     /// Says whether events are accepted, or why not.
     fn state(&self) -> StoreState;

@@ -88,7 +88,10 @@ impl PublishError {
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))
             }
-            Self::Store(Store::TooLarge { .. }) => (ErrorCode::TooLarge, None),
+            Self::Store(Store::RowConflict { .. }) => (ErrorCode::Conflict, None),
+            Self::Store(Store::TooLarge { .. } | Store::RowTooLarge { .. } | Store::TableFull { .. }) => {
+                (ErrorCode::TooLarge, None)
+            }
             Self::Store(_) => (ErrorCode::StoreFailed, None),
         };
         ErrorBody { index, ..ErrorBody::new(code, self.to_string()) }

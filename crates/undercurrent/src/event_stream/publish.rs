@@ -58,7 +58,8 @@ impl EventStream {
         names: Vec<Invalidation>,
         cause: &str,
     ) -> Result<Vec<Ack>, PublishError> {
-        let mut batch = Batch { events: Vec::with_capacity(events.len()), names, cause: cause.to_owned() };
+        let mut batch = Batch::moving(names, cause);
+        batch.events.reserve(events.len());
         let mut told = Vec::with_capacity(events.len());
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! A store without a server: one segmented log in a directory, for one process.
 //!
-//! Owns the log, the positions, `last` and `latest` of one namespace. Promises that an acknowledged event is as safe
+//! Owns the log, the positions, `last`, `latest` and the tables of one namespace. Promises that an acknowledged event is as safe
 //! as its stream says, that what a crash may undo was never shown, and that no position is given twice. Entries are
 //! not kept here: they live in the cache, in memory alone.
 //!
@@ -27,6 +27,7 @@ mod replay;
 mod segment;
 mod shared;
 mod streams;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -58,7 +59,7 @@ use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
     Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
-    Store, StoreError, StoreState, StreamState,
+    Row, Store, StoreError, StoreState, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
 
@@ -147,6 +148,7 @@ impl EmbeddedStore {
             last: RwLock::new(Last::starting_at(position, options.names)),
             latest: replay.latest,
             history: Mutex::new(replay.history),
+            tables: replay.tables,
             queue: Queue::default(),
             log_bytes: AtomicU64::new(log.end() - segments.oldest()),
             segments,
@@ -174,7 +176,7 @@ impl EmbeddedStore {
         let draft = Draft::new(shared, batch)?;
         let room = match shared.room_now(&draft) {
             // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
-            None if draft.has_events() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
+            None if draft.must_be_logged() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
             room => room,
         };
         let placed = shared.place(&draft, room)?;
@@ -428,6 +430,14 @@ impl Store for EmbeddedStore {
 
     fn last(&self, name: &Name) -> (Option<Position>, bool) {
         self.shared.last.read().get(name)
+    }
+
+    fn row(&self, table: &str, id: &str) -> Option<Row> {
+        self.shared.tables.get(table, id)
+    }
+
+    fn rows(&self, table: &str) -> Vec<(String, Row)> {
+        self.shared.tables.all(table)
     }
 
     fn state(&self) -> StoreState {

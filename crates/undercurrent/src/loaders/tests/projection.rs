@@ -98,6 +98,14 @@ impl Store for Settling {
         (None, false)
     }
 
+    fn row(&self, _: &str, _: &str) -> Option<Row> {
+        None
+    }
+
+    fn rows(&self, _: &str) -> Vec<(String, Row)> {
+        Vec::new()
+    }
+
     fn state(&self) -> StoreState {
         StoreState { failed: None, place: String::new(), log_bytes: 0 }
     }

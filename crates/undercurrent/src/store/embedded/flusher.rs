@@ -1,7 +1,8 @@
 //! The thread that writes: everything that waits with one write, and one sync where anything needs it.
 //!
 //! An event of a `page` stream becomes visible when it is written, one of a `durable` stream when it is synced: its
-//! state first, then the event, then its live ring, and then whoever published it is answered.
+//! state first, then the event, then its live ring, and then whoever published it is answered. A row is shown when it
+//! is synced.
 
 use std::collections::VecDeque;
 use std::io;
@@ -153,6 +154,10 @@ impl Flusher {
                 {
                     self.shared.latest.written(key, write.position, (*offset, i));
                 }
+            }
+            if stage == Needs::Sync && !item.rows.is_empty() {
+                self.shared.tables.show(&item.rows, write.position);
+                self.seen = self.seen.max(*offset + (FRAME + write.payload.len()) as u64);
             }
             if stage == Needs::Sync && write.kind == Kind::Reserve {
                 self.shared.reserved.store(reserved_by(&write.payload), Ordering::Release);

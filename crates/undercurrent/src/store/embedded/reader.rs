@@ -21,7 +21,7 @@ pub(super) fn read_commit(segments: &Segments, offset: u64) -> Result<Bytes, Sto
     let mut window = window_at(segments, offset, 4096)?;
     let path = window.segment().path.clone();
     match record(&mut window, offset)? {
-        (frame, payload) if frame.kind == Kind::Commit => Ok(Bytes::copy_from_slice(payload)),
+        (frame, payload) if frame.kind.is_commit() => Ok(Bytes::copy_from_slice(payload)),
         _ => Err(StoreError::Io(format!("`{}` has no commit where one was written", path.display()))),
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn read_events(
             continue;
         }
         at = behind;
-        if frame.kind != Kind::Commit {
+        if !frame.kind.is_commit() {
             continue;
         }
         let found = events_of(shared, stream, wanted..=to, &frame, payload)?;

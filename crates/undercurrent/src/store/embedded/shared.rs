@@ -15,6 +15,7 @@ use super::latest::Latest;
 use super::queue::{Failure, Queue};
 use super::segment::Segments;
 use super::streams::Streams;
+use super::tables::Tables;
 use crate::store::Horizon;
 
 /// How many bytes may wait to be written. Who publishes more waits for room.
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) last: RwLock<Last>,
     pub(super) latest: Latest,
     pub(super) history: Mutex<History>,
+    pub(super) tables: Tables,
     pub(super) queue: Queue,
     pub(super) segments: Arc<Segments>,
     /// Why the log is written no more.

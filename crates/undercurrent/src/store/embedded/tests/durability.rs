@@ -7,7 +7,7 @@ use super::disk::{Failing, MemoryDisk};
 use super::support::{lasting, open, open_with, publish_as, segment, small};
 use crate::store::contract::{bare, batch, event, ids, key, name, new, publish, read_all, stream};
 use crate::store::embedded::{EmbeddedStore, StoreOptions};
-use crate::store::{Batch, Committed, Invalidation, NewEvent, PublishError, Published, Store};
+use crate::store::{Batch, Committed, Invalidation, NewEvent, PublishError, Published, RowWrite, Store};
 
 type Answer = Result<Published, PublishError>;
 
@@ -267,4 +267,28 @@ async fn events_of_all_durabilities_in_one_batch_are_one_commit() {
     }
     let store = open(&disk.crash(|| false));
     assert_eq!(store.streams().len(), 4);
+}
+
+#[tokio::test]
+async fn a_row_is_seen_when_it_is_synced_and_what_was_acknowledged_survives_a_crash() {
+    let disk = MemoryDisk::default();
+    let store = shared(&disk);
+    let row = |expected, value: &'static str| {
+        let value = Some(bytes::Bytes::from(value));
+        Batch::writing(vec![RowWrite { table: "t", id: "a".to_owned(), expected, value }])
+    };
+    let first = store.publish(row(Some(None), "1")).await.unwrap().token.position;
+    let held = disk.hold_syncs();
+    let publishing = begin(&store, row(Some(Some(first)), "2"));
+    disk.wait_for_held_sync();
+    assert_eq!(store.row("t", "a").unwrap().value, "1");
+    // The next writer is compared with what was written last, though nobody sees it yet.
+    let refused = store.publish(row(Some(Some(first)), "x")).await;
+    assert!(matches!(refused, Err(PublishError::RowConflict { actual: Some(at), .. }) if at > first));
+    let crashed = open(&disk.crash(|| false));
+    assert_eq!(crashed.row("t", "a").unwrap().value, "1");
+    drop(held);
+    publishing.await.unwrap().unwrap();
+    assert_eq!(store.row("t", "a").unwrap().value, "2");
+    assert_eq!(open(&disk.crash(|| false)).row("t", "a"), store.row("t", "a"));
 }
