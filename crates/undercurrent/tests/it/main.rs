@@ -6,4 +6,5 @@ mod files;
 mod flow;
 mod freshness;
 mod kit;
+mod put;
 mod stream;
