@@ -8,7 +8,7 @@ use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
 use undercurrent_client::Start;
 use undercurrent_server::Listen;
 use undercurrent_types::{
-    Durability, EventSource, EventType, Level, Seq, StreamName, Token, Version, parse_time,
+    Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
 };
 
 const EXAMPLES: &str = "\
@@ -20,6 +20,7 @@ Examples:
   undercurrent tail sessions/42 --json            history, then live, one CloudEvent a line
   undercurrent put state:task-7 '{\"done\":false}'
   undercurrent explain file:src/lib.rs            why the last answer was allowed
+  undercurrent changes agent-7                    what is not as it was when `get --session agent-7` gave it
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found or gone, 4 unavailable, 5 timed out, 6 conflict, 7 denied.";
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Invalidate(Invalidate),
     /// Say why the last answer about a key was allowed, and what made the one before stale
     Explain(OneKey),
+    /// Say what has changed since a session read it
+    Changes(Changes),
     /// Fail with exit code 6 if a key is not at this version any more: ask before an edit
     Check(Check),
     /// Say what the daemon is doing
@@ -211,6 +214,9 @@ pub(crate) struct Get {
     /// Take what is in memory if it can not be loaded
     #[arg(long)]
     pub(crate) stale_on_error: bool,
+    /// Remember for this session what was read, so that `changes` can say what is different later
+    #[arg(long, env = "UNDERCURRENT_SESSION", value_name = "NAME")]
+    pub(crate) session: Option<SessionName>,
 }
 
 #[derive(Debug, ArgGroup)]
@@ -248,6 +254,21 @@ pub(crate) struct Invalidate {
 pub(crate) struct OneKey {
     /// The key
     pub(crate) key: OsString,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent get file:src/lib.rs --session agent-7
+  undercurrent changes agent-7                    the same text as long as the same has changed
+  undercurrent changes agent-7 --ack              the same, and not again")]
+pub(crate) struct Changes {
+    /// The session that the reads named with `--session`
+    #[arg(env = "UNDERCURRENT_SESSION", value_name = "SESSION")]
+    pub(crate) session: SessionName,
+    /// Count what is printed as seen
+    #[arg(long)]
+    pub(crate) ack: bool,
 }
 
 #[derive(Debug, ArgGroup)]

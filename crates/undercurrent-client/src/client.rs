@@ -7,7 +7,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{Durability, ErrorBody, ErrorCode, Event, Key, Name, Seq, StreamName, Version};
+use undercurrent_types::{
+    Durability, ErrorBody, ErrorCode, Event, Key, Name, Seq, SessionName, StreamName, Version,
+};
 
 use crate::context::Get;
 use crate::error::ClientError;
@@ -187,6 +189,17 @@ impl Client {
     /// Fails as the daemon says.
     pub async fn explain(&self, key: &Key) -> Result<wire::Explanation, ClientError> {
         self.json(self.request(Method::GET, "/v1/explain").query(&[("key", key.as_str())])).await
+    }
+
+    /// Returns what has changed since a session read it; with `ack` that counts as seen.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn changes(&self, session: &SessionName, ack: bool) -> Result<wire::Notice, ClientError> {
+        let method = if ack { Method::POST } else { Method::GET };
+        let request = self.request(method, "/v1/changes").query(&[("session", session.as_str())]);
+        self.json(if ack { request.query(&[("ack", "true")]) } else { request }).await
     }
 
     /// Returns what the daemon is doing.

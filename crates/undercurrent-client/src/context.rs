@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::header::{ACCEPT, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{Key, Level, Token, Version};
+use undercurrent_types::{Key, Level, SessionName, Token, Version};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -24,6 +24,7 @@ pub struct Get {
     if_version: Option<Version>,
     reload: bool,
     stale_on_error: bool,
+    session: Option<SessionName>,
 }
 
 /// A value with the reasons to trust it.
@@ -47,7 +48,16 @@ pub struct Answer {
 
 impl Get {
     pub(crate) fn new(client: Client, key: Key) -> Self {
-        Self { client, key, level: None, after: None, if_version: None, reload: false, stale_on_error: false }
+        Self {
+            client,
+            key,
+            level: None,
+            after: None,
+            if_version: None,
+            reload: false,
+            stale_on_error: false,
+            session: None,
+        }
     }
 
     /// Asks for a level instead of the key's default.
@@ -73,6 +83,11 @@ impl Get {
     /// Takes what is in memory when the value can not be loaded; the answer says so.
     pub fn stale_on_error(self) -> Self {
         Self { stale_on_error: true, ..self }
+    }
+
+    /// Makes it a read of a session, which can ask later what has changed.
+    pub fn session(self, session: SessionName) -> Self {
+        Self { session: Some(session), ..self }
     }
 
     /// Reads the bytes of the value; `None` where the version is the one that the caller has.
@@ -122,6 +137,9 @@ impl Get {
         let mut request = self.client.request(Method::GET, "/v1/context").query(&query);
         if let Some(level) = self.level {
             request = request.header("prefer", format!("freshness=\"{level}\""));
+        }
+        if let Some(session) = &self.session {
+            request = request.header(header::SESSION, session.as_str());
         }
         if let Some(version) = self.if_version {
             request = request.header(IF_NONE_MATCH, format!("\"{version}\""));

@@ -20,6 +20,7 @@ use crate::body;
 use crate::events::accepts;
 use crate::query::Params;
 use crate::reply::{Refusal, json};
+use crate::sessions::session_of;
 
 /// Reads a piece of context: its bytes, or with `Accept: application/json` a [`wire::Context`].
 pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
@@ -31,7 +32,12 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Result
     let stale_on_error = params.parse("stale_on_error", "`true` or `false`")?.unwrap_or(false);
     params.finish()?;
     let options = ReadOptions { level: level_of(&parts.headers)?, after, reload, stale_on_error };
-    let answer = app.engine()?.get_app_context(key).with(options).await;
+    let session = session_of(&parts.headers)?;
+    let get = app.engine()?.get_app_context(key).with(options);
+    let answer = match session {
+        Some(session) => get.session(session).await,
+        None => get.await,
+    };
     let answer = answer.map_err(|error| Refusal::from(error.body()))?;
     Ok(respond(&answer, &parts))
 }

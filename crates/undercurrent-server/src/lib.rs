@@ -18,6 +18,7 @@ mod page;
 mod query;
 mod reply;
 mod server;
+mod sessions;
 
 pub use guard::is_loopback;
 pub use listen::{BindError, Listen, ListenError};

@@ -1,8 +1,12 @@
 //! The JSON shapes of the HTTP interface, shared by server and clients.
 
+mod notice;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Durability, Key, Level, Name, StreamName, Token, Version};
+
+pub use notice::{Change, ChangeState, Notice};
 
 /// The acknowledgement of one event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,6 +257,8 @@ pub mod header {
     pub const NAMESPACE: &str = "undercurrent-namespace";
     /// In a read: the token that the answer must not be older than.
     pub const AFTER: &str = "undercurrent-after";
+    /// In a read: the session that is given the value, so that it can be told when that changes.
+    pub const SESSION: &str = "undercurrent-session";
     /// In a `put`: the permission to fill a key.
     pub const TICKET: &str = "undercurrent-ticket";
     /// With a value: its version, which is also the `ETag`.

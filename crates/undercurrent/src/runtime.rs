@@ -164,6 +164,7 @@ impl EventStream {
         }
         let redactor = Redactor::new(config.secrets);
         let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
+        events.keep_read_sets().await;
         if workspace.roots().next().is_some() {
             let options = LocalOptions::new(data.join("cookies"));
             let local = Local::start(events.clone(), workspace, options).await?;

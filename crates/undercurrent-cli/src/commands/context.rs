@@ -1,4 +1,4 @@
-//! `get`, `put`, `invalidate`, `check` and `explain`.
+//! `get`, `put`, `invalidate`, `changes`, `check` and `explain`.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use undercurrent_client::{Client, ClientError, PutOptions};
 use undercurrent_types::{ErrorCode, Key, Level, Version, wire};
 
 use super::operate::{bytes, span};
-use crate::args::{Check, Get, Invalidate, OneKey, Put};
+use crate::args::{Changes, Check, Get, Invalidate, OneKey, Put};
 use crate::failure::Failure;
 use crate::{input, keys, output};
 
@@ -39,6 +39,9 @@ fn prepare(args: &Get, client: &Client, key: &Key) -> undercurrent_client::Get {
     }
     if args.reload {
         get = get.reload();
+    }
+    if let Some(session) = &args.session {
+        get = get.session(session.clone());
     }
     if args.stale_on_error { get.stale_on_error() } else { get }
 }
@@ -80,6 +83,17 @@ fn written(written: &wire::Written, json: bool) -> Result<ExitCode, Failure> {
         output::json(written)?;
     } else {
         output::line(&written.token.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints one notice of all that has changed.
+pub(crate) async fn changes(args: &Changes, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let notice = client.changes(&args.session, args.ack).await?;
+    if json {
+        output::json(&notice)?;
+    } else {
+        output::bytes(notice.to_string().as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -151,3 +151,24 @@ fn operators_are_told_what_is_going_on() {
     }
     assert!(user.run(&["streams", "--json"]).json().is_array());
 }
+
+#[test]
+fn a_session_is_told_once_more_and_once_only_what_has_changed() {
+    let user = User::new();
+    user.write("a.txt", "a");
+    user.write("b.txt", "b");
+    let _daemon = user.serve();
+    assert_eq!(user.run(&["get", "file:a.txt", "--session", "agent-7"]).out, "a");
+    let by_environment = user.command(&["get", "file:b.txt"]).env("UNDERCURRENT_SESSION", "agent-7").output();
+    assert_eq!(by_environment.unwrap().stdout, b"b");
+    let unchanged = user.run(&["changes", "agent-7"]).out;
+    assert_eq!(unchanged, "Nothing that session agent-7 was given has changed.\n");
+    user.write("b.txt", "new");
+    let notice = user.run(&["changes", "agent-7"]).out;
+    assert!(notice.starts_with("1 thing") && notice.contains("/b.txt"), "{notice}");
+    assert_eq!(user.run(&["changes", "agent-7", "--ack"]).out, notice);
+    assert_eq!(user.run(&["changes", "agent-7", "--ack"]).out, unchanged);
+    assert_eq!(user.run(&["changes", "agent-7", "--json"]).json()["changes"], serde_json::json!([]));
+    assert!(user.run(&["changes", "other"]).out.contains("nothing is remembered of this session"));
+    user.run(&["changes", "a b"]).failed(2, "session name");
+}

@@ -186,3 +186,31 @@ async fn the_daemon_says_what_it_is_doing() {
     assert_eq!((&status["namespace"], &status["store"]), (&json!("default"), &json!("writable")));
     assert_eq!(status["sources"][0]["target"], daemon.root.to_str().unwrap());
 }
+
+#[tokio::test]
+async fn a_session_is_told_what_has_changed_since_it_read() {
+    let daemon = Daemon::start().await;
+    let (kept, edited) = (daemon.write("a.txt", b"a"), daemon.write("b.txt", b"b"));
+    let gone = daemon.write("c.txt", b"c");
+    for key in [&kept, &edited, &gone] {
+        let response = send(daemon.context("GET", key).header("undercurrent-session", "agent-7")).await;
+        assert_eq!(response.status(), 200);
+    }
+    daemon.write("b.txt", b"new");
+    std::fs::remove_file(daemon.root.join("c.txt")).unwrap();
+    let asked = || daemon.request("GET", "/v1/changes?session=agent-7");
+    let notice = json_of(asked()).await;
+    let changes: Vec<_> =
+        notice["changes"].as_array().unwrap().iter().map(|c| (&c["key"], &c["state"])).collect();
+    let (edited, gone) = (json!(edited), json!(gone));
+    assert_eq!(changes, [(&edited, &json!("changed")), (&gone, &json!("gone"))]);
+    let text = send(asked().header("accept", "text/plain")).await.text().await.unwrap();
+    assert!(text.starts_with("2 things that session agent-7 was given"), "{text}");
+    let (status, _) = refused(daemon.request("GET", "/v1/changes?session=agent-7&ack=true")).await;
+    assert_eq!(status, 400);
+    assert_eq!(json_of(daemon.request("POST", "/v1/changes?session=agent-7&ack=true")).await, notice);
+    assert_eq!(json_of(asked()).await["changes"], json!([]));
+    for bad in ["", "?session=", "?session=a%20b"] {
+        assert_eq!(refused(daemon.request("GET", &format!("/v1/changes{bad}"))).await.0, 400, "{bad}");
+    }
+}

@@ -164,6 +164,7 @@ impl Cache {
             None => Why::SameInputs,
         };
         let closure = join_closures(&own, &inputs);
+        let closure = if skips(Step::RestampClosure) { old.closure.clone() } else { closure };
         if let Some(moving) = mixture(&closure) {
             return Ok(Some(Try::Mixed(moving.clone())));
         }
@@ -178,7 +179,7 @@ impl Cache {
             inc: need.barrier.inc,
             h: if skips(Step::RestampAtH) { self.0.store.horizon().applied() } else { need.barrier.position },
             own,
-            deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+            deadline: earliest(&inputs, own_deadline),
             inputs: versions(&inputs),
             closure,
             validator: old.validator.clone(),
@@ -245,7 +246,7 @@ impl Cache {
             inc: need.barrier.inc,
             h: need.barrier.position,
             own,
-            deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+            deadline: earliest(&inputs, own_deadline),
             inputs: versions(&inputs),
             closure,
             validator: loaded.validator,
@@ -270,7 +271,10 @@ impl Cache {
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
         let differs = standing.as_ref().is_some_and(|standing| standing.version != entry.version)
             && !skips(Step::AnnounceChange);
-        if differs && standing.as_ref().is_some_and(|standing| standing.h >= entry.h) {
+        if differs
+            && standing.as_ref().is_some_and(|standing| standing.h >= entry.h)
+            && !skips(Step::UnknownOrder)
+        {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
             let moved = self.invalidate(&key, "two loads of it disagree").await;
@@ -385,6 +389,12 @@ pub(super) fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
         keys.push((input.key.clone(), input.version));
     }
     Closure::new(names, keys)
+}
+
+/// Returns the earliest of the own deadline and those of all inputs.
+fn earliest(inputs: &[Arc<Entry>], own: Option<Moment>) -> Option<Moment> {
+    let inherited = inputs.iter().filter_map(|input| input.deadline);
+    inherited.filter(|_| !skips(Step::DeadlineInherited)).chain(own).min()
 }
 
 /// Ends a flight however its task ends: frees those who wait, and starts the flight that waited behind it.

@@ -206,6 +206,12 @@ impl Cache {
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
     }
 
+    /// Waits until every source that can be waited for has told all that happened before; says whether each did.
+    pub async fn wait_for_all(&self) -> bool {
+        let scopes: Vec<_> = self.0.barriers.read().keys().cloned().collect();
+        self.wait_for(&scopes).await
+    }
+
     /// The names of an entry's closure whose source can be waited for.
     fn scopes_of(&self, entry: &Entry) -> Vec<Name> {
         let barriers = self.0.barriers.read();

@@ -61,6 +61,7 @@ use super::{
     Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
     Row, Store, StoreError, StoreState, StreamState,
 };
+use crate::ablation::{Gap, Step, gap, skips};
 
 pub use self::error::OpenStoreError;
 
@@ -199,10 +200,17 @@ impl EmbeddedStore {
             return Ok(Committed::Moved);
         }
         let mut committed = Committed::Moved;
+        let between = if announce.is_some() { Gap::Ordered } else { Gap::Open };
         let mut holds = || {
             // Before the look at `last`: what is set later has a higher position.
-            let applied = shared.horizon.applied();
-            committed = match shared.last.read().standing(closure, h.position) {
+            let mut applied = shared.horizon.applied();
+            gap(between);
+            let standing = shared.last.read().standing(closure, h.position);
+            if skips(Step::CommitAppliedFirst) {
+                gap(between);
+                applied = shared.horizon.applied();
+            }
+            committed = match standing {
                 Standing::Valid => Committed::Accepted(applied),
                 Standing::Moved => Committed::Moved,
                 Standing::InDoubt => Committed::InDoubt,
@@ -373,6 +381,7 @@ impl Store for EmbeddedStore {
 
     fn still_valid(&self, closure: &[Name], as_of: Position) -> Option<Position> {
         let applied = self.shared.horizon.applied();
+        gap(Gap::Open);
         let standing = self.shared.last.read().standing(closure, as_of);
         (standing == Standing::Valid).then_some(applied)
     }

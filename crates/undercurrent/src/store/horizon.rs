@@ -60,14 +60,14 @@ impl Horizon {
 
     /// Raises the floors of names that were invalidated at a position. For stores: before [`Horizon::advance`].
     /// In the model: `memory::barrier::apply`, `memory::node_invalidated`.
-    pub(super) fn raise<'a>(&self, names: impl IntoIterator<Item = &'a Name>, position: Position) {
+    pub fn raise<'a>(&self, names: impl IntoIterator<Item = &'a Name>, position: Position) {
         for name in names {
             self.floors[usize::from(Slot::of(name).0)].fetch_max(position.0, Ordering::AcqRel);
         }
     }
 
-    /// Publishes that everything up to a position has been applied. In the model: `memory::barrier::apply`.
-    pub(super) fn advance(&self, position: Position) {
+    /// Publishes that everything up to a position has been applied. For stores: after [`Horizon::raise`]. In the model: `memory::barrier::apply`.
+    pub fn advance(&self, position: Position) {
         self.applied.fetch_max(position.0, Ordering::AcqRel);
     }
 }

@@ -7,4 +7,5 @@ mod flow;
 mod freshness;
 mod kit;
 mod put;
+mod sessions;
 mod stream;

@@ -19,6 +19,7 @@ use super::queue::{Appended, Failure, Item, Needs, Write};
 use super::shared::{Order, ROOM, Shared};
 use super::streams::{Index, Known, Stream};
 use super::tables;
+use crate::ablation::{Gap, Step, gap, skips};
 use crate::store::{Batch, Invalidation, NewEvent, PublishError, Published, PublishedEvent, RowWrite};
 
 /// How many positions are reserved at once.
@@ -339,8 +340,15 @@ impl Shared {
             let mut last = self.last.write();
             names.iter().for_each(|moved| last.set(moved, position));
         }
+        gap(Gap::Ordered);
+        let late = skips(Step::FloorsFirst);
+        if late {
+            self.horizon.advance(position);
+            gap(Gap::Ordered);
+        }
         self.horizon.raise(names.iter().map(|moved| &moved.name), position);
         before_applied();
+        gap(Gap::Ordered);
         self.horizon.advance(position);
     }
 
