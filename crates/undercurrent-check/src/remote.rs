@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, broadcast};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
     Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
-    Store, StoreError, StoreState, StreamState,
+    Row, Store, StoreError, StoreState, StreamState,
 };
 use undercurrent::types::Position;
 use undercurrent::{Cursor, Key, Name, StreamName, Token};
@@ -177,6 +177,14 @@ impl Store for Remote {
 
     fn last(&self, name: &Name) -> (Option<Position>, bool) {
         self.inner.last(name)
+    }
+
+    fn row(&self, table: &str, id: &str) -> Option<Row> {
+        self.inner.row(table, id)
+    }
+
+    fn rows(&self, table: &str) -> Vec<(String, Row)> {
+        self.inner.rows(table)
     }
 
     fn state(&self) -> StoreState {
