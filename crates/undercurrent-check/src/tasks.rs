@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use undercurrent::ablation::Gap;
-use undercurrent::cache::{Answer, LoadError, ReadError, ReadOptions, Why};
+use undercurrent::cache::{Answer, LoadError, PutOptions, ReadError, ReadOptions, Why};
 use undercurrent::store::{Invalidation, Mark, Record};
 use undercurrent::{EventStream, Key, Level, Name, Token};
 
@@ -72,7 +72,7 @@ fn write_in_doubt(world: &World, leaf: Leaf) -> bool {
 async fn put_anew(world: &World) {
     let version = world.write(PUT);
     let value = Bytes::from(text_of(PUT, version));
-    if world.cache.put(&leaf_key(PUT), value, None, None).await.is_ok() {
+    if world.cache.put(&leaf_key(PUT), value, PutOptions::default()).await.is_ok() {
         world.announced(PUT, version);
     }
 }
@@ -115,7 +115,7 @@ pub(crate) async fn say_next(world: &World, events: &EventStream) {
     let version = world.begin_write(STATE);
     let json =
         if is_absent(version) { "null".to_owned() } else { format!("\"{}\"", text_of(STATE, version)) };
-    events.put(&leaf_key(STATE), json.into(), None).await.expect("the log accepts events");
+    events.put(&leaf_key(STATE), json.into(), PutOptions::default()).await.expect("the log accepts events");
     world.record(Operation::Write { leaf: STATE, version, begin, end: world.now() });
     world.announced(STATE, version);
 }
@@ -258,7 +258,9 @@ async fn fill(world: &World, key: &Key, at: Token, floor: u64) {
     for _ in 0..if one_in(3) { roll(60) } else { 2 } {
         pause().await;
     }
-    if world.cache.put(key, value, Some(at), None).await.is_ok() && !world.tiny {
+    if world.cache.put(key, value, PutOptions { ticket: Some(at), ..PutOptions::default() }).await.is_ok()
+        && !world.tiny
+    {
         world.announced(leaf, floor);
     }
 }
