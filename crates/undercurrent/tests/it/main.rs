@@ -6,5 +6,6 @@ mod files;
 mod flow;
 mod freshness;
 mod kit;
+mod pattern;
 mod sessions;
 mod stream;
