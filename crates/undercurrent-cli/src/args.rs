@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
 use undercurrent_server::Listen;
 use undercurrent_types::{
-    Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version,
+    Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
 };
 
 const EXAMPLES: &str = "\
@@ -229,6 +230,15 @@ pub(crate) struct Put {
     /// The ticket of the miss that this fills; refused if the key has moved since
     #[arg(long)]
     pub(crate) ticket: Option<String>,
+    /// A key that the value was made from, with the version that was read; stale with it; may be repeated
+    #[arg(long = "input", value_name = "KEY=VERSION")]
+    pub(crate) inputs: Vec<OsString>,
+    /// A tag that makes the value stale, such as repo:/path; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// For how long it may be served: 500ms, 30s or 10m
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) ttl: Option<Duration>,
 }
 
 #[derive(Debug, ArgGroup)]
@@ -269,6 +279,10 @@ pub(crate) struct Check {
     /// The version that the edit was made from
     #[arg(long)]
     pub(crate) version: Version,
+}
+
+fn time(text: &str) -> Result<Duration, &'static str> {
+    parse_time(text).ok_or("expected a time such as 500ms, 30s or 10m")
 }
 
 fn seq(text: &str) -> Result<Seq, std::num::ParseIntError> {

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use undercurrent_types::wire::{self, header};
 use undercurrent_types::{
-    Durability, ErrorBody, ErrorCode, Event, Key, LogCursor, Name, Seq, SessionName, StreamName,
+    Durability, ErrorBody, ErrorCode, Event, Key, LogCursor, Name, Seq, SessionName, StreamName, Version,
 };
 
 use crate::context::Get;
@@ -35,6 +35,19 @@ pub struct PublishOptions {
     pub expected_seq: Option<Seq>,
     /// What the stream promises, if this event creates it.
     pub durability: Option<Durability>,
+}
+
+/// What a value that is put depends on, and how long it may be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// The ticket of the miss that the value fills.
+    pub ticket: Option<String>,
+    /// The keys that the value was made from, each with the version that was read.
+    pub inputs: Vec<(Key, Version)>,
+    /// Tags that make it stale, besides its key and inputs.
+    pub tags: Vec<Name>,
+    /// For how long it may be served.
+    pub max_age: Option<Duration>,
 }
 
 impl Client {
@@ -149,10 +162,14 @@ impl Client {
         &self,
         key: &Key,
         value: Bytes,
-        ticket: Option<&str>,
+        options: &PutOptions,
     ) -> Result<wire::Written, ClientError> {
-        let request = self.request(Method::PUT, "/v1/context").query(&[("key", key.as_str())]).body(value);
-        let request = match ticket {
+        let mut query = vec![("key", key.to_string())];
+        query.extend(options.inputs.iter().map(|(key, version)| ("input", format!("{key}={version}"))));
+        query.extend(options.tags.iter().map(|tag| ("tag", tag.to_string())));
+        query.extend(options.max_age.iter().map(|age| ("ttl", format!("{}ms", age.as_millis()))));
+        let request = self.request(Method::PUT, "/v1/context").query(&query).body(value);
+        let request = match &options.ticket {
             Some(ticket) => request.header(header::TICKET, ticket),
             None => request,
         };

@@ -1,6 +1,7 @@
 //! `/v1/context`: read, put, invalidate, explain.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS};
@@ -10,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use undercurrent::cache::{Answer, ReadOptions};
+use undercurrent::cache::{Answer, PutOptions, ReadOptions};
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version};
+use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version, parse_time};
 
 use crate::app::App;
 use crate::body;
@@ -41,16 +42,21 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Result
     Ok(respond(&answer, &parts))
 }
 
-/// Puts a value: the body, byte for byte.
+/// Puts a value: the body, byte for byte. What it was made from is named by `input=KEY=VERSION` and `tag=TEXT`.
 pub(crate) async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let (parts, sent) = request.into_parts();
     let mut params = Params::of(&parts.uri)?;
     let key = key_of(&mut params)?;
+    let options = PutOptions {
+        ticket: ticket_of(&parts.headers)?,
+        inputs: params.take_all("input").iter().map(|text| input_of(text)).collect::<Result<_, _>>()?,
+        tags: params.take_all("tag").iter().map(|text| tag_of(text)).collect::<Result<_, _>>()?,
+        max_age: time_of(&mut params, "ttl")?,
+    };
     params.finish()?;
     let engine = app.engine()?;
-    let ticket = ticket_of(&parts.headers)?;
     let received = app.bodies().read(&parts.headers, sent, body::VALUE).await?;
-    let written = engine.put(&key, received.bytes.clone(), ticket).await;
+    let written = engine.put(&key, received.bytes.clone(), options).await;
     Ok(json(&written.map_err(|error| Refusal::from(error.body()))?))
 }
 
@@ -110,6 +116,29 @@ fn parse_names(body: &[u8]) -> Result<Vec<Name>, Refusal> {
 fn key_of(params: &mut Params) -> Result<Key, Refusal> {
     let text = params.take("key")?.ok_or_else(|| Refusal::invalid("the parameter `key` is missing"))?;
     Key::parse(&text).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))
+}
+
+/// Reads what a value was made from. A version has no `=`, and a key may have some.
+fn input_of(text: &str) -> Result<(Key, Version), Refusal> {
+    let refuse = || Refusal::invalid(format!("the parameter `input` is `{text}`; expected KEY=VERSION"));
+    let (key, version) = text.rsplit_once('=').ok_or_else(refuse)?;
+    let version = version.parse().map_err(|_| refuse())?;
+    let key = Key::parse(key).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))?;
+    Ok((key, version))
+}
+
+fn tag_of(text: &str) -> Result<Name, Refusal> {
+    let bare = text.strip_prefix("tag:").unwrap_or(text);
+    Name::tag(bare).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))
+}
+
+fn time_of(params: &mut Params, name: &str) -> Result<Option<Duration>, Refusal> {
+    let Some(text) = params.take(name)? else { return Ok(None) };
+    parse_time(&text).map(Some).ok_or_else(|| {
+        Refusal::invalid(format!(
+            "the parameter `{name}` is `{text}`; expected a time such as `500ms`, `30s` or `10m`"
+        ))
+    })
 }
 
 /// Reads the token that the answer must not be older than, from `after` or the header.

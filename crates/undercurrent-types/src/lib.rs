@@ -25,7 +25,7 @@ pub use durability::{Durability, DurabilityError};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, TypeKind, close_committed};
 pub use key::{Key, KeyError, path_text, text_path};
-pub use level::{Level, LevelError};
+pub use level::{Level, LevelError, parse_time};
 pub use log_cursor::{LogCursor, LogCursorError};
 pub use name::{Name, NameError};
 pub use pattern::{Pattern, PatternError};

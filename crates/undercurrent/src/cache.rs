@@ -33,7 +33,7 @@ pub use answer::{Answer, Why};
 pub use entry::Entry;
 pub use inputs::Inputs;
 pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
-pub use put::PutError;
+pub use put::{PutError, PutOptions};
 pub use read::{ReadError, ReadOptions};
 
 use entry::{ByLength, ByWeight, Entries};

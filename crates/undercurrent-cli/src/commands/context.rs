@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use undercurrent_client::{Client, ClientError};
+use undercurrent_client::{Client, ClientError, PutOptions};
 use undercurrent_types::{ErrorCode, Key, Level, Version, wire};
 
 use super::operate::{bytes, span};
@@ -62,7 +62,13 @@ fn absent(key: &Key) -> Failure {
 pub(crate) async fn put(args: &Put, client: &Client, json: bool) -> Result<ExitCode, Failure> {
     let key = keys::key(&args.key)?;
     let value = input::read(&args.value)?;
-    written(&client.put(&key, value, args.ticket.as_deref()).await?, json)
+    let options = PutOptions {
+        ticket: args.ticket.clone(),
+        inputs: args.inputs.iter().map(|given| keys::input(given)).collect::<Result<_, _>>()?,
+        tags: args.tags.iter().map(|given| keys::tag(given)).collect::<Result<_, _>>()?,
+        max_age: args.ttl,
+    };
+    written(&client.put(&key, value, &options).await?, json)
 }
 
 pub(crate) async fn invalidate(args: &Invalidate, client: &Client, json: bool) -> Result<ExitCode, Failure> {

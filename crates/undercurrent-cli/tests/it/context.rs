@@ -105,6 +105,21 @@ fn what_is_put_is_got_until_it_is_invalidated() {
 }
 
 #[test]
+fn what_was_made_from_a_file_is_put_with_it() {
+    let user = User::new();
+    user.write("a.txt", "a");
+    let _daemon = user.serve();
+    let version = user.run(&["get", "file:a.txt", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    let input = format!("file:a.txt={version}");
+    let put = ["put", "note:sum", "one", "--input", &input, "--tag", "mine", "--ttl", "10m"];
+    user.run(&put).lines();
+    assert_eq!(user.run(&["get", "note:sum"]).out, "one");
+    user.write("a.txt", "b");
+    user.run(&put).failed(6, "a.txt");
+    user.run(&["put", "note:sum", "one", "--input", "file:a.txt"]).failed(2, "KEY=VERSION");
+}
+
+#[test]
 fn a_state_is_what_the_last_event_about_it_says() {
     let user = User::new();
     let _daemon = user.serve();

@@ -142,6 +142,30 @@ async fn a_miss_gives_a_ticket_that_goes_stale() {
 }
 
 #[tokio::test]
+async fn what_is_put_with_inputs_and_tags_is_stale_with_them() {
+    let daemon = Daemon::start().await;
+    let input = daemon.write("a=b.txt", b"1");
+    let version = header(&send(daemon.context("GET", &input)).await, "undercurrent-version");
+    let put = || {
+        let made_from =
+            [("input", format!("{input}={version}")), ("tag", "mine".into()), ("ttl", "10m".into())];
+        daemon.context("PUT", "note:sum").query(&made_from).body("one")
+    };
+    json_of(put()).await;
+    assert_eq!(send(daemon.context("GET", "note:sum")).await.text().await.unwrap(), "one");
+    json_of(daemon.request("POST", "/v1/invalidate").body(r#"{"names":["tag:mine"]}"#)).await;
+    assert_eq!(refused(daemon.context("GET", "note:sum")).await.0, 404);
+    daemon.write("a=b.txt", b"2");
+    let (status, body) = refused(put()).await;
+    assert_eq!((status, body.code), (409, ErrorCode::Conflict));
+    assert!(body.message.contains("a=b.txt"), "{}", body.message);
+    for (name, value) in [("input", "note:a"), ("input", "note:a=x"), ("tag", ""), ("ttl", "1h")] {
+        let (status, _) = refused(daemon.context("PUT", "note:sum").query(&[(name, value)]).body("1")).await;
+        assert_eq!(status, 400, "{name}={value}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_about_a_state_is_what_is_read() {
     let daemon = Daemon::start().await;
     json_of(daemon.context("PUT", "state:task-7").body(r#"{"done": false}"#)).await;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use undercurrent::cache::{CacheOptions, Inputs, LoadError, Loaded, Loader, ReadOptions};
+use undercurrent::types::SessionName;
 use undercurrent::{Config, EventStream, Key, Level, Name};
 
 use crate::{median, row};
@@ -101,6 +102,7 @@ pub(crate) fn run(rounds: usize) {
     verified(&runtime, &events, &file, rounds);
     tag_of_many(&runtime, &events, rounds);
     explain(&runtime, &events, rounds);
+    changes(&runtime, &events, rounds);
     runtime.block_on(events.close());
 }
 
@@ -228,4 +230,22 @@ fn explain(runtime: &tokio::runtime::Runtime, events: &EventStream, rounds: usiz
     };
     let limit = || 10e6;
     Turns::take(rounds, our, limit).print("`explain`, 21 names", "the limit", "< 1");
+}
+
+/// Asking for the changes of a session that was given 10⁴ keys, none of which has changed, beside the limit.
+fn changes(runtime: &tokio::runtime::Runtime, events: &EventStream, rounds: usize) {
+    let session: SessionName = "session".parse().expect("a session");
+    for i in 0..10_000 {
+        let key = key(&format!("x:1/given/{i}"));
+        let read = async { events.get_app_context(key).session(session.clone()).await.expect("a value") };
+        runtime.block_on(read);
+    }
+    let our = || {
+        each(1, |_| {
+            let notice = runtime.block_on(events.changes(&session, false));
+            assert!(notice.changes.is_empty(), "nothing has changed");
+        })
+    };
+    let limit = || 10e6;
+    Turns::take(rounds, our, limit).print("`changes` of 10⁴ keys, nothing changed", "the limit", "< 1");
 }

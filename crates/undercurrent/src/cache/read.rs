@@ -266,7 +266,9 @@ impl Cache {
     async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<Held, LoadError> {
         let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);
         if let Some(entry) = standing {
-            if !entry.reads_source() {
+            // What was put has no source: it is asked by looking whether it still stands.
+            let put = self.loader(key).is_none() && self.still_good(&entry, need.barrier.position).is_some();
+            if put || !entry.reads_source() {
                 return Ok(Held::Asked);
             }
             if let Some(validator) = &entry.validator

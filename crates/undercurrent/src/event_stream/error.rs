@@ -109,9 +109,13 @@ impl ContextError {
                 return ErrorBody { ticket: Some(at.to_string()), ..body };
             }
             ContextReason::Read(ReadError::Load(error)) => error.code(),
-            ContextReason::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
-            ContextReason::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
-            ContextReason::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
+            ContextReason::Put(
+                PutError::Loaded { .. } | PutError::NotATag { .. } | PutError::Published { .. },
+            ) => ErrorCode::InvalidRequest,
+            ContextReason::Put(
+                PutError::Stale { .. } | PutError::InputMoved { .. } | PutError::Mixed { .. },
+            ) => ErrorCode::Conflict,
+            ContextReason::Put(PutError::TooLarge { .. } | PutError::TooMany { .. }) => ErrorCode::TooLarge,
             ContextReason::Put(PutError::Commit(error)) => error.code(),
             ContextReason::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
             ContextReason::Publish(error) => return error.body(),

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use undercurrent_types::wire::{Ack, Written};
 use undercurrent_types::{
-    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName, Token, Version,
+    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName, Version,
 };
 
 use super::EventStream;
 use super::error::{ContextError, PublishError};
+use crate::cache::{PutError, PutOptions};
 use crate::rules;
 use crate::store::{Batch, Invalidation, NewEvent};
 
@@ -115,15 +116,19 @@ impl EventStream {
     ///
     /// Of a `state:` or `ci:` key the value is JSON and becomes an event of the stream `state`, since the log is where
     /// such keys come from. Any other kind without a loader is kept in memory; with a ticket from a miss the value is
-    /// refused if the key has moved since.
+    /// refused if the key, or anything that it depends on, has moved since.
     ///
     /// # Errors
     ///
-    /// Fails when the kind has a loader of its own, the ticket is stale, or the value is too large or no JSON.
-    pub async fn put(&self, key: &Key, value: Bytes, ticket: Option<Token>) -> Result<Written, ContextError> {
+    /// Fails when the kind has a loader of its own, the ticket is stale, an input has another version, or the value is
+    /// too large or no JSON.
+    pub async fn put(&self, key: &Key, value: Bytes, options: PutOptions) -> Result<Written, ContextError> {
         if !matches!(key.kind(), "state" | "ci") {
-            let (token, version) = self.0.cache.put(key, value, ticket, None).await?;
+            let (token, version) = self.0.cache.put(key, value, options).await?;
             return Ok(Written { token, version: Some(version) });
+        }
+        if !options.inputs.is_empty() || !options.tags.is_empty() || options.max_age.is_some() {
+            return Err(PutError::Published { key: key.clone() }.into());
         }
         let data = Data::from_json(&value).map_err(|error| PublishError::Event { index: 0, error })?;
         let ty: EventType = "state_update.put".parse().expect("it is a type");

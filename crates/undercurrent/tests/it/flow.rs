@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use undercurrent::cache::PutOptions;
 use undercurrent::stream::Delivery;
 use undercurrent::types::Data;
 use undercurrent::{Config, Event, EventStream, Key, Level};
@@ -88,7 +89,7 @@ async fn a_state_is_answered_from_its_last_event() {
     let events = EventStream::open(config.clone()).await.unwrap();
     let key: Key = "state:task-7".parse().unwrap();
     assert_eq!(events.get_app_context(&key).await.unwrap().value(), None);
-    events.put(&key, Bytes::from_static(br#"{"done": 1}"#), None).await.unwrap();
+    events.put(&key, Bytes::from_static(br#"{"done": 1}"#), PutOptions::default()).await.unwrap();
     assert_eq!(events.get_app_context(&key).await.unwrap().text(), Some(r#"{"done": 1}"#));
     let ack = events.publish("sessions/1", state("state:task-7", r#"{"done":  2}"#)).await.unwrap();
     let answer = events.get_app_context("context:state:task-7").after(ack.token).await.unwrap();

@@ -7,5 +7,6 @@ mod flow;
 mod freshness;
 mod kit;
 mod pattern;
+mod put;
 mod sessions;
 mod stream;
