@@ -41,5 +41,6 @@ fn steps() -> Vec<Step> {
         Step::cargo("docs", "doc --locked --workspace --no-deps --lib --document-private-items")
             .with_env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
         Step::cargo("example", "run --locked --package undercurrent --example embed"),
+        Step::cargo("example", "run --locked --package undercurrent --example loader"),
     ]
 }

@@ -66,6 +66,11 @@ pub(crate) enum Command {
     Changes(Changes),
     /// Fail with exit code 6 if a key is not at this version any more: ask before an edit
     Check(Check),
+    /// Try the rules by which events make names stale
+    Rules {
+        #[command(subcommand)]
+        verb: RulesVerb,
+    },
     /// Say what the daemon is doing
     Status,
     /// List the sources with their health
@@ -75,6 +80,28 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Option<StreamsVerb>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesVerb {
+    /// Say which names an event would make stale, and by which rule; publishes nothing
+    Test(RulesTest),
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent rules test '{\"type\":\"state_update.task\",\"source\":\"user/me\",\"subject\":\"state:task-7\"}'
+  undercurrent rules test @event.json --rules my-rules.toml        these rules, and no daemon
+
+`id` and `specversion` may be left out.")]
+pub(crate) struct RulesTest {
+    /// A CloudEvent in JSON, @FILE, or - for stdin
+    #[arg(value_name = "EVENT|@FILE|-")]
+    pub(crate) event: OsString,
+    /// Test the shipped rules and those of this TOML file, without a daemon
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

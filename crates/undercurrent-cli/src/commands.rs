@@ -3,12 +3,13 @@
 mod context;
 mod operate;
 mod publish;
+mod rules;
 mod serve;
 mod tail;
 
 use std::process::ExitCode;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, RulesVerb};
 use crate::failure::Failure;
 use crate::target;
 
@@ -18,11 +19,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Command::Serve(serve) = &command {
         return serve::run(serve, &global).await;
     }
+    if let Command::Rules { verb: RulesVerb::Test(test) } = &command {
+        return rules::test(test, &global).await;
+    }
     let client = target::client(&global).await?;
     let json = global.json;
     match &command {
-        // It needs no daemon: it is one.
-        Command::Serve(_) => Ok(ExitCode::SUCCESS),
+        // One is a daemon, and the other may do without.
+        Command::Serve(_) | Command::Rules { .. } => Ok(ExitCode::SUCCESS),
         Command::Publish(publish) => publish::run(publish, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
         Command::Get(get) => context::get(get, &client, json).await,

@@ -208,6 +208,17 @@ impl Client {
         self.json(if ack { request.query(&[("ack", "true")]) } else { request }).await
     }
 
+    /// Returns which names an event would make stale, and by which rules; nothing is published.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn test_rules(&self, event: &Event) -> Result<wire::RulesTested, ClientError> {
+        let request = self.request(Method::POST, "/v1/rules/test");
+        let request = request.header(CONTENT_TYPE, "application/cloudevents+json");
+        self.json(request.body(event.to_json())).await
+    }
+
     /// Returns what the daemon is doing.
     ///
     /// # Errors

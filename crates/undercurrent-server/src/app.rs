@@ -109,6 +109,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/invalidate", post(context::invalidate_names))
         .route("/v1/explain", get(context::explain))
         .route("/v1/changes", get(sessions::changes).post(sessions::changes))
+        .route("/v1/rules/test", post(operate::test_rules))
         .route("/v1/status", get(operate::status))
         .route("/v1/streams", get(operate::streams))
         .route("/healthz", get(operate::healthz))
@@ -124,7 +125,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/invalidate, /v1/explain, /v1/changes, /v1/status, /v1/streams, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /healthz and /readyz"
         ),
     )
 }

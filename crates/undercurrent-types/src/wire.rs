@@ -220,6 +220,8 @@ pub struct Status {
     pub token: Token,
     /// `writable`, or the reason why no events are accepted.
     pub store: String,
+    /// The version of the rule set: the hash of its rules.
+    pub rules: String,
     /// How many streams there are.
     pub streams: u64,
     /// How many bytes of the log are in use.
@@ -230,6 +232,24 @@ pub struct Status {
     pub entry_bytes: u64,
     /// Every source with its health.
     pub sources: Vec<SourceStatus>,
+}
+
+/// Which names an event would make stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesTested {
+    /// The version of the rule set: the hash of its rules.
+    pub rules: String,
+    /// Each name with the rule that says so, in the order of the rules.
+    pub stale: Vec<RuleMatch>,
+}
+
+/// One name that an event would make stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleMatch {
+    /// The name.
+    pub name: Name,
+    /// The rule.
+    pub rule: String,
 }
 
 /// The health of one source.

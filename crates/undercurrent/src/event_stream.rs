@@ -7,6 +7,7 @@
 mod changed;
 mod error;
 mod explain;
+mod install;
 mod publish;
 mod read;
 mod read_set;
@@ -90,6 +91,11 @@ impl EventStream {
     /// Returns the context half: register loaders and barriers here.
     pub fn cache(&self) -> &Cache {
         &self.0.cache
+    }
+
+    /// Returns the rules by which events make names stale.
+    pub fn rules(&self) -> &RuleSet {
+        &self.0.rules
     }
 
     /// Ends everything left to right: sources first, then what sessions were given, then the store, which writes what was accepted.

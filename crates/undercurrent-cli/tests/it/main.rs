@@ -4,9 +4,11 @@
 
 mod context;
 mod crash;
+mod fill;
 mod find;
 mod kit;
 mod life;
 mod publish;
+mod rules;
 mod tail;
 mod usage;
