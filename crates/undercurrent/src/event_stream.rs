@@ -13,6 +13,7 @@ mod read_set;
 mod redact;
 mod status;
 mod subscribe;
+mod wait;
 
 use std::sync::Arc;
 

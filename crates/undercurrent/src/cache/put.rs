@@ -138,6 +138,17 @@ impl Cache {
         value: Bytes,
         options: PutOptions,
     ) -> Result<(Token, Version), PutError> {
+        let put = self.put_value(key, value, options).await;
+        self.0.was_put.notify_waiters();
+        put
+    }
+
+    async fn put_value(
+        &self,
+        key: &Key,
+        value: Bytes,
+        options: PutOptions,
+    ) -> Result<(Token, Version), PutError> {
         self.check_put(key, &value, &options)?;
         let began = Moment::now();
         let now = self.barrier_for(key).await?;

@@ -10,3 +10,4 @@ mod kit;
 mod put;
 mod sessions;
 mod stream;
+mod wait;
