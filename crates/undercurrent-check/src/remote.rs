@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, broadcast, watch};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
-    Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
-    Row, Store, StoreError, StoreState, StreamState,
+    Batch, Committed, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published, ReadLogError,
+    ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamState,
 };
 use undercurrent::types::Position;
 use undercurrent::{Cursor, Key, Name, StreamName, Token};
@@ -149,6 +149,22 @@ impl Store for Remote {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, ReadStreamError>> {
         self.inner.read_stream(stream, after, limit)
+    }
+
+    fn read_log(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<LogPage, ReadLogError>> {
+        self.inner.read_log(after, limit)
+    }
+
+    fn visible(&self) -> Position {
+        self.inner.visible()
+    }
+
+    fn watch_visible(&self) -> watch::Receiver<u64> {
+        self.inner.watch_visible()
     }
 
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {

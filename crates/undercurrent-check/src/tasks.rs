@@ -14,7 +14,7 @@ use crate::dice::{one_in, pause, roll};
 use crate::history::{Leaf, Operation, Promise, Seen, is_absent};
 use crate::workload::Size;
 use crate::world::{
-    Clock, Kind, LEAVES, WITHOUT_EVENTS, World, derived_key, leaf_key, leaf_of, seen, text_of,
+    Clock, Focus, Kind, LEAVES, WITHOUT_EVENTS, World, derived_key, leaf_key, leaf_of, seen, text_of,
 };
 
 /// How old a `bounded` read may be.
@@ -27,10 +27,15 @@ const STATE: Leaf = 10;
 /// The one writer of a leaf.
 pub(crate) async fn write(world: Arc<World>, leaf: Leaf, size: Size) {
     for _ in 0..size.writes {
-        for _ in 0..roll(world.pauses) {
+        let kind = LEAVES[leaf as usize];
+        for _ in 0..if kind == Kind::Put { roll(12) } else { roll(world.pauses) } {
             pause().await;
         }
-        let kind = LEAVES[leaf as usize];
+        if matches!(kind, Kind::Plain | Kind::Parameter) && one_in(4) {
+            let left = world.leave_place(leaf);
+            world.invalidate(Invalidation::of(left)).await;
+            continue;
+        }
         if kind == Kind::Put && one_in(4) {
             put_anew(&world).await;
             continue;
@@ -49,10 +54,6 @@ pub(crate) async fn write(world: Arc<World>, leaf: Leaf, size: Size) {
         let end = world.announced(leaf, version);
         *world.token.lock() =
             Some((token, if matches!(world.clock, Clock::Ticks(_)) { end + 1 } else { before }));
-        if one_in(4) {
-            let left = world.leave_place(leaf);
-            world.invalidate(Invalidation::of(left)).await;
-        }
     }
 }
 
@@ -135,8 +136,25 @@ pub(crate) async fn observe(
     }
 }
 
-/// Picks a key to read.
-fn pick(with_events: bool) -> Key {
+/// Picks a key to read: mostly of those that the seed cares for, so that what takes several of them happens.
+fn pick(focus: Focus, with_events: bool) -> Key {
+    if one_in(4) {
+        return pick_any(with_events);
+    }
+    match focus {
+        Focus::Any => pick_any(with_events),
+        Focus::Leaves => leaf_key(roll(3) as Leaf),
+        Focus::Middle if one_in(2) => leaf_key(roll(2) as Leaf),
+        Focus::Middle => derived_key(0),
+        Focus::Put => leaf_key(PUT),
+        Focus::Timed if one_in(3) => leaf_key(7 + roll(2) as Leaf),
+        Focus::Timed => derived_key(4 + roll(2) as usize),
+        Focus::Top if one_in(2) => derived_key(roll(4) as usize),
+        Focus::Top => leaf_key(roll(4) as Leaf),
+    }
+}
+
+fn pick_any(with_events: bool) -> Key {
     let leaves = if with_events { LEAVES.len() } else { LEAVES.len() - 1 };
     let derived = if with_events { WITHOUT_EVENTS + 1 } else { WITHOUT_EVENTS };
     match roll(10) {
@@ -155,6 +173,7 @@ fn pick_options(world: &World, key: &Key) -> (ReadOptions, Option<u64>) {
     let mut options = ReadOptions { level: Some(Level::Fresh), ..ReadOptions::default() };
     let mut since = None;
     match roll(24) {
+        8..14 if from_source && world.focus == Focus::Leaves => options.level = Some(Level::Verified),
         0 => options.level = Some(Level::Local),
         1 | 2 if from_source => options.level = Some(Level::Verified),
         3 if from_source => options.level = Some(Level::Synced),
@@ -192,7 +211,7 @@ fn promise(world: &World, answer: &Answer, options: ReadOptions, since: Option<u
 pub(crate) async fn read(world: Arc<World>, with_events: bool, size: Size) {
     for _ in 0..size.reads {
         pause().await;
-        let key = pick(with_events);
+        let key = pick(world.focus, with_events);
         let (options, since) = pick_options(&world, &key);
         let floor = if key.kind() == "p" { world.version(leaf_of(&key)) } else { 0 };
         let begin = world.now();
@@ -235,7 +254,8 @@ async fn fill(world: &World, key: &Key, at: Token, floor: u64) {
     pause().await;
     let leaf = leaf_of(key);
     let value = Bytes::from(text_of(leaf, world.version(leaf)));
-    for _ in 0..roll(20) {
+    // Some take long, so that others overtake them.
+    for _ in 0..if one_in(3) { roll(60) } else { 2 } {
         pause().await;
     }
     if world.cache.put(key, value, PutOptions { ticket: Some(at), ..PutOptions::default() }).await.is_ok()
@@ -255,7 +275,7 @@ pub(crate) fn work_in_gap(world: &World, gap: Gap) {
 }
 
 fn read_in_gap(world: &World) {
-    let key = pick(false);
+    let key = pick(world.focus, false);
     let options = ReadOptions { level: Some(Level::Fresh), ..ReadOptions::default() };
     let begin = world.now();
     if let Some(answer) = world.cache.hit(&key, options) {

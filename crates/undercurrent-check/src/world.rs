@@ -110,6 +110,27 @@ pub(crate) fn seen(key: &Key, text: Option<&str>) -> Vec<(Leaf, Seen)> {
     text.replace('"', "").split_terminator(';').map(part).collect()
 }
 
+/// The keys that the readers of a seed mostly read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Focus {
+    /// No keys in particular.
+    Any,
+    /// Leaves, often at `verified`.
+    Leaves,
+    /// One derived key and its inputs.
+    Middle,
+    /// The key that is put.
+    Put,
+    /// What has a time to live, and what is made from it.
+    Timed,
+    /// Diamonds and depth.
+    Top,
+}
+
+impl Focus {
+    const ALL: [Self; 6] = [Self::Any, Self::Leaves, Self::Middle, Self::Put, Self::Timed, Self::Top];
+}
+
 /// How the time of a history goes.
 pub(crate) enum Clock {
     /// By one for each begin and end, and the engine's time with it, a millisecond each.
@@ -146,6 +167,7 @@ pub(crate) struct World {
     pub(crate) silent: u64,
     /// Whether entries are dropped now and then: what is found over nothing is announced to nobody.
     pub(crate) tiny: bool,
+    pub(crate) focus: Focus,
     /// Whether loads fail now and then.
     pub(crate) failing: bool,
 }
@@ -164,6 +186,7 @@ impl World {
             pauses: if slow { 60 } else { 6 },
             silent: if slow { 2 } else { 5 },
             tiny,
+            focus: Focus::ALL[(seed / 2 % 6) as usize],
             failing: seed % 4 == 3,
         }
     }
@@ -244,10 +267,10 @@ impl World {
 
     /// One of the names by which a leaf can be announced.
     pub(crate) fn any_name(&self, leaf: Leaf) -> Name {
-        match roll(3) {
+        match roll(4) {
             0 => self.steady_name(leaf),
-            1 => self.place_name(leaf),
-            _ => group(leaf),
+            1 => group(leaf),
+            _ => self.place_name(leaf),
         }
     }
 
@@ -332,8 +355,14 @@ impl Loader for World {
         Level::Fresh
     }
 
-    fn offers(&self, _key: &Key, _level: Level) -> Result<(), String> {
-        Ok(())
+    fn offers(&self, key: &Key, level: Level) -> Result<(), String> {
+        // A barrier tells of what has the scope of the world.
+        let is_timed = key.rest().starts_with("timed/") || matches!(key.rest(), "aged" | "older");
+        if level == Level::Synced && is_timed {
+            Err("nobody tells of its changes".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
-use undercurrent_client::Start;
 use undercurrent_server::Listen;
 use undercurrent_types::{
     Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
@@ -165,13 +164,15 @@ Examples:
   undercurrent tail sessions/42
   undercurrent tail sessions/42 --json --no-follow | jq .data
   undercurrent tail local/project --from now --type 'observation.*'
+  undercurrent tail 'sessions/*'                   all sessions, in the order in which things happened
+  undercurrent tail '$invalidations' --from now
   undercurrent tail sessions/42 --from 0000000000000001.0000000000000017")]
 pub(crate) struct Tail {
-    /// The stream
-    pub(crate) stream: StreamName,
+    /// The stream; with a `*` at its end all streams that begin so; `$invalidations` for what was made stale
+    pub(crate) stream: String,
     /// Where to begin: `beginning`, `now`, or a cursor (the `sequence` of an event)
     #[arg(long, default_value = "beginning", value_name = "CURSOR")]
-    pub(crate) from: Start,
+    pub(crate) from: String,
     /// Only events of this type, or with a `*` at its end of all that begin so; may be repeated
     #[arg(long = "type", value_name = "PATTERN")]
     pub(crate) types: Vec<String>,

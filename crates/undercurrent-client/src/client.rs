@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use undercurrent_types::wire::{self, header};
 use undercurrent_types::{
-    Durability, ErrorBody, ErrorCode, Event, Key, Name, Seq, SessionName, StreamName, Version,
+    Durability, ErrorBody, ErrorCode, Event, Key, LogCursor, Name, Seq, SessionName, StreamName, Version,
 };
 
 use crate::context::Get;
@@ -139,7 +139,13 @@ impl Client {
 
     /// Prepares a subscription to a stream, from its beginning unless something else is said.
     pub fn subscribe(&self, stream: &StreamName) -> Subscribe {
-        Subscribe::new(self.clone(), stream.clone())
+        Subscribe::new(self.clone(), stream)
+    }
+
+    /// Prepares a subscription to all streams that a pattern such as `sessions/*` covers, in one order; or to
+    /// `$invalidations`, which says what was made stale.
+    pub fn subscribe_all(&self, pattern: &str) -> Subscribe<LogCursor> {
+        Subscribe::all(self.clone(), pattern)
     }
 
     /// Prepares a read of a piece of context.

@@ -14,5 +14,5 @@ pub use client::{Client, PublishOptions, PutOptions};
 pub use context::{Answer, Get};
 pub use error::ClientError;
 pub use sse::{Frame, FrameTooLarge, Parser};
-pub use subscription::{Delivery, Received, Subscribe, Subscription};
+pub use subscription::{Delivery, Place, Received, Subscribe, Subscription};
 pub use undercurrent_types::Start;

@@ -16,6 +16,7 @@ mod listen;
 mod operate;
 mod page;
 mod query;
+mod reading;
 mod reply;
 mod server;
 mod sessions;

@@ -9,16 +9,18 @@ mod batch;
 mod contract;
 pub mod embedded;
 mod horizon;
+mod log;
 mod record;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use undercurrent_types::{Cursor, Durability, Key, Name, Position, Seq, StreamName, Token};
 
 pub use batch::{
     Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowWrite,
 };
 pub use horizon::{Horizon, Slot};
+pub use log::{LogCommit, LogPage, ReadLogError};
 pub use record::Record;
 
 /// The seam between the engine and where things are kept.
@@ -74,6 +76,19 @@ pub trait Store: Send + Sync + 'static {
         after: Option<Cursor>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, ReadStreamError>>;
+
+    /// Reads visible commits of all streams after a position, in order: at most `limit` of them, and about 1 MiB.
+    ///
+    /// `None` begins at the oldest commit kept. The page stops below the lowest position that is not visible yet.
+    /// Invalidations without an event are in the log only where there was room for them.
+    fn read_log(&self, after: Option<Position>, limit: usize)
+    -> BoxFuture<'_, Result<LogPage, ReadLogError>>;
+
+    /// Returns the position up to which everything is visible.
+    fn visible(&self) -> Position;
+
+    /// Returns a receiver that is told when more has become visible.
+    fn watch_visible(&self) -> watch::Receiver<u64>;
 
     /// Returns a live ring of a stream's events as they become visible. It is a hint: a receiver that lags reads on
     /// from the log.
@@ -153,8 +168,6 @@ pub struct InvalidationRecord {
     pub position: Position,
     /// The event that caused it, where one did.
     pub event: Option<Record>,
-    /// The stream of that event.
-    pub stream: Option<StreamName>,
     /// What caused it otherwise.
     pub cause: String,
 }

@@ -5,8 +5,10 @@
 //! log.
 
 mod filter;
+mod pattern;
 mod subscribe;
 
 pub use filter::{Filter, FilterError};
+pub use pattern::{LogDelivery, LogStart, LogSubscription, Streams};
 pub use subscribe::{Delivery, SubscribeError, Subscription};
 pub use undercurrent_types::Start;

@@ -103,3 +103,23 @@ fn what_others_publish_does_not_control_the_terminal() {
     let ran = user.run(&["tail", "s", "--no-follow"]);
     assert!(ran.lines()[0].ends_with("\"\u{fffd}31m\""), "{ran:?}");
 }
+
+#[test]
+fn several_streams_and_what_was_made_stale_are_tailed() {
+    let user = User::new();
+    let _daemon = user.serve();
+    for (stream, subject) in [("sessions/1", "state:a"), ("other", "state:b"), ("sessions/2", "state:c")] {
+        let words = ["publish", stream, "--type", "state_update.task", "--subject", subject, "--data", "{}"];
+        assert_eq!(user.run(&words).code, 0);
+    }
+    let ran = user.run(&["tail", "sessions/*", "--no-follow"]);
+    let lines = ran.lines();
+    assert!(lines.len() == 2 && lines[0].starts_with("sessions/1 ") && lines[1].starts_with("sessions/2 "));
+    let ran = user.run(&["tail", "$invalidations", "--no-follow", "--json"]);
+    assert!(ran.lines().iter().all(|line| line.contains("\"type\":\"cache_update\"")), "{ran:?}");
+    assert!(
+        ran.out.contains("\"name\":\"state:c\"") && ran.out.contains("\"stream\":\"sessions/2\""),
+        "{ran:?}"
+    );
+    user.run(&["tail", "a*b"]).failed(2, "pattern");
+}

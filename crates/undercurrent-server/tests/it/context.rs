@@ -166,6 +166,21 @@ async fn a_reader_is_told_what_has_changed_and_may_wait_for_it() {
 }
 
 #[tokio::test]
+async fn a_kind_that_no_source_can_be_asked_about_refuses_to_ask_it() {
+    let daemon = Daemon::start().await;
+    for (key, reason) in
+        [("state:a", "the log itself"), ("ci:github/o/r#status@1", "the log itself"), ("note:a", "no source")]
+    {
+        for level in ["synced", "verified"] {
+            let read = daemon.context("GET", key).header("prefer", format!("freshness={level}"));
+            let (status, body) = refused(read).await;
+            assert_eq!((status, body.code), (422, ErrorCode::LevelNotOffered), "`{key}` at {level}");
+            assert!(body.message.contains(reason) && body.message.contains(level), "{}", body.message);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_put_with_inputs_and_tags_is_stale_with_them() {
     let daemon = Daemon::start().await;
     let input = daemon.write("a=b.txt", b"1");

@@ -142,6 +142,7 @@ impl SubscribeError {
                 ErrorBody { oldest: Some(oldest.to_string()), ..body }
             }
             Self::Stream(_) => ErrorBody::new(ErrorCode::InvalidStream, self.to_string()),
+            Self::OtherStore { .. } => ErrorBody::new(ErrorCode::InvalidCursor, self.to_string()),
             Self::Read(ReadStreamError::Store(_)) => ErrorBody::new(ErrorCode::StoreFailed, self.to_string()),
         }
     }

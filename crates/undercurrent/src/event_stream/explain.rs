@@ -104,7 +104,7 @@ fn explain_invalidation(record: InvalidationRecord) -> ExplainedInvalidation {
         name: record.name,
         position: record.position.0,
         cause,
-        stream: record.stream,
+        stream: record.event.as_ref().map(|event| event.stream.clone()),
         sequence: event.map(|event| event.cursor.to_string()),
         event_id: event.map(|event| event.id_text().to_owned()),
         event_type: event.map(|event| event.type_text().to_owned()),

@@ -8,7 +8,7 @@ use undercurrent_types::{Cursor, StreamName, StreamNameError};
 
 use super::EventStream;
 use crate::store::Record;
-use crate::stream::{Filter, Start, SubscribeError, Subscription};
+use crate::stream::{Filter, LogStart, LogSubscription, Start, Streams, SubscribeError, Subscription};
 
 /// A subscription that is not open yet: say where it begins and what it takes, then await it.
 #[must_use = "a subscription opens when it is awaited"]
@@ -29,6 +29,21 @@ impl EventStream {
     {
         let stream = stream.try_into().map_err(StreamNameError::from);
         Subscribe { events: self.clone(), stream, start: Start::Beginning, filter: Filter::default() }
+    }
+
+    /// Subscribes to several streams, in the order of the namespace: history as far as the log reaches, a mark, then
+    /// live.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the cursor belongs to another store.
+    pub fn subscribe_all(
+        &self,
+        streams: Streams,
+        start: LogStart,
+        filter: Filter,
+    ) -> Result<LogSubscription, SubscribeError> {
+        LogSubscription::open(self.0.store.clone(), streams, start, filter)
     }
 
     /// Returns every event of every stream as it becomes visible. It is a hint for people and counters: a receiver

@@ -24,6 +24,7 @@ mod queue;
 mod reader;
 mod recover;
 mod replay;
+mod scan;
 mod segment;
 mod shared;
 mod streams;
@@ -58,8 +59,8 @@ use self::recover::{Sizes, recover};
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
-    Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
-    Row, Store, StoreError, StoreState, StreamState,
+    Batch, Committed, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published, ReadLogError,
+    ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
 
@@ -149,6 +150,8 @@ impl EmbeddedStore {
             latest: replay.latest,
             history: Mutex::new(replay.history),
             tables: replay.tables,
+            places: replay.places,
+            written: AtomicU64::new(log.end()),
             queue: Queue::default(),
             log_bytes: AtomicU64::new(log.end() - segments.oldest()),
             segments,
@@ -336,7 +339,7 @@ fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) 
         Ok(payload) => payload,
         Err(e) => {
             let cause = e.to_string();
-            return InvalidationRecord { name, position, event: None, stream: None, cause };
+            return InvalidationRecord { name, position, event: None, cause };
         }
     };
     let view = CommitView::parse(&payload).ok();
@@ -347,8 +350,10 @@ fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) 
     InvalidationRecord {
         name,
         position,
-        stream: event.as_ref().and_then(|event| event.stream.parse().ok()),
-        event: event.map(|event| event.record(&payload, event.cursor, shared.token(position))),
+        event: event.and_then(|event| {
+            let stream = event.stream.parse().ok()?;
+            Some(event.record(&payload, stream, event.cursor, shared.token(position)))
+        }),
         cause: view.map(|view| view.cause.to_owned()).unwrap_or_default(),
     }
 }
@@ -401,6 +406,23 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, ReadStreamError>> {
         Box::pin(self.read_page(stream, after, limit))
+    }
+
+    fn read_log(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<LogPage, ReadLogError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { blocking(move || shared.read_log(after, limit)).await? })
+    }
+
+    fn visible(&self) -> Position {
+        self.shared.visible()
+    }
+
+    fn watch_visible(&self) -> watch::Receiver<u64> {
+        self.shared.settled_tx.subscribe()
     }
 
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {

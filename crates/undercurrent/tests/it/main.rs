@@ -7,6 +7,7 @@ mod files;
 mod flow;
 mod freshness;
 mod kit;
+mod pattern;
 mod put;
 mod sessions;
 mod stream;

@@ -18,7 +18,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use undercurrent_types::{Cursor, Durability, Epoch, Name, Seq, Token, close_committed};
+use undercurrent_types::{Cursor, Durability, Epoch, Name, Seq, StreamName, Token, close_committed};
 
 use super::codec::{Fields, Malformed};
 use crate::store::{Mark, Record, RowWrite};
@@ -373,8 +373,9 @@ fn read_event<'a>(fields: &mut Fields<'a>) -> Result<EventView<'a>, Malformed> {
 
 impl EventView<'_> {
     /// Returns the event as readers get it, sharing the bytes of its commit.
-    pub(super) fn record(&self, payload: &Bytes, cursor: Cursor, token: Token) -> Record {
+    pub(super) fn record(&self, payload: &Bytes, stream: StreamName, cursor: Cursor, token: Token) -> Record {
         Record {
+            stream,
             cursor,
             token,
             json: payload.slice(self.json.clone()),
@@ -488,7 +489,7 @@ mod tests {
             for ((event, sample), open) in events.iter().zip(&samples).zip(open) {
                 let mut json = open;
                 close_committed(&mut json, sample.cursor, token);
-                let record = event.record(&payload, sample.cursor, token);
+                let record = event.record(&payload, "s".parse().unwrap(), sample.cursor, token);
                 prop_assert_eq!(&record.json[..], &json[..]);
                 prop_assert_eq!((event.stream, record.type_text()), (&sample.texts[0][..], &sample.texts[1][..]));
                 prop_assert_eq!((record.source_text(), record.id_text()), (&sample.texts[2][..], &sample.texts[3][..]));
@@ -518,7 +519,7 @@ mod tests {
             let bytes = Bytes::from(bytes);
             if let Ok(view) = CommitView::parse(&bytes) {
                 for event in view.events().flatten() {
-                    event.record(&bytes, event.cursor, Token { inc: Incarnation(1), position: Position(1) });
+                    event.record(&bytes, "s".parse().unwrap(), event.cursor, Token { inc: Incarnation(1), position: Position(1) });
                 }
             }
         }

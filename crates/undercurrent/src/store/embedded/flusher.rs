@@ -106,6 +106,7 @@ impl Flusher {
         let bare = |e| (e, Vec::new());
         self.log.write().map_err(bare)?;
         self.shared.log_bytes.store(self.log.end() - self.shared.segments.oldest(), Ordering::Relaxed);
+        self.shared.written.store(self.log.end(), Ordering::Release);
         self.note_places(placed);
         self.finish(placed, Needs::Write);
         if placed.iter().any(|placed| placed.item.needs == Needs::Sync) {
@@ -126,6 +127,9 @@ impl Flusher {
     /// Says where in the log the commits lie, now that they can be read there.
     fn note_places(&self, placed: &[Placed]) {
         for Placed { item, offset } in placed {
+            if let Some(write) = &item.write {
+                self.shared.places.note(write.position, *offset);
+            }
             for event in &item.events {
                 event.stream.written(event.record.cursor.seq, *offset);
             }

@@ -374,7 +374,7 @@ impl Shared {
         let views = CommitView::parse(&payload).into_iter().flat_map(CommitView::events).flatten();
         for (((new, _), planned), view) in drafts().zip(views) {
             let stream = planned.stream.clone().unwrap_or_else(|| self.stream(new, planned));
-            let record = view.record(&payload, planned.cursor, token);
+            let record = view.record(&payload, stream.name.clone(), planned.cursor, token);
             stream.append(record.clone());
             let latest = new.latest.as_ref().map(|(key, _)| {
                 let value = view.latest.clone().and_then(|(_, value)| value);

@@ -10,6 +10,7 @@ use super::frame::{Frame, Kind};
 use super::history::{History, Source};
 use super::ids::{Given, IdHasher, Ids, WINDOW};
 use super::latest::Latest;
+use super::scan::Places;
 use super::streams::{Index, Known};
 use super::tables::Tables;
 
@@ -21,6 +22,7 @@ pub(super) struct Replay {
     pub(super) latest: Latest,
     pub(super) history: History,
     pub(super) tables: Tables,
+    pub(super) places: Places,
     /// How often the log was opened.
     pub(super) start: u64,
     /// The end of the positions reserved.
@@ -43,6 +45,7 @@ impl Replay {
             latest: Latest::default(),
             history: History::default(),
             tables: Tables::default(),
+            places: Places::default(),
             start: 0,
             reserved: Position(1),
             closed_at: Some(Position(1)),
@@ -65,6 +68,7 @@ impl Replay {
             return Err("a start is missing".to_owned());
         }
         let closed_at = self.closed_at.take();
+        self.places.note(Position(frame.position), frame.offset);
         match frame.kind {
             Kind::Start => self.begin(frame, closed_at.is_some(), payload)?,
             Kind::Reserve => self.reserved = reserved(payload)?,
