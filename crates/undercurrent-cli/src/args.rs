@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Explain(OneKey),
     /// Say what has changed since a session read it
     Changes(Changes),
+    /// Wait until a key has another value, and print its version; exit code 5 when the time is over
+    Wait(Wait),
     /// Fail with exit code 6 if a key is not at this version any more: ask before an edit
     Check(Check),
     /// Try the rules by which events make names stale
@@ -233,7 +235,7 @@ pub(crate) struct Get {
     /// At least as fresh as the write that this token was the answer to
     #[arg(long, value_name = "TOKEN")]
     pub(crate) after: Option<Token>,
-    /// Print nothing if this is still the version
+    /// Print only what has changed since this version: a unified diff, or the value where there can be none
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<Version>,
     /// Load it, whatever is in memory
@@ -297,6 +299,18 @@ pub(crate) struct Changes {
     /// Count what is printed as seen
     #[arg(long)]
     pub(crate) ack: bool,
+}
+
+#[derive(Debug, ArgGroup)]
+pub(crate) struct Wait {
+    /// The key
+    pub(crate) key: OsString,
+    /// The version that it should no longer have [default: the one it has now]
+    #[arg(long)]
+    pub(crate) version: Option<Version>,
+    /// For how long: 500ms, 30s or 10m
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
+    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, ArgGroup)]

@@ -34,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Invalidate(invalidate) => context::invalidate(invalidate, &client, json).await,
         Command::Explain(explain) => context::explain(explain, &client, json).await,
         Command::Changes(changes) => context::changes(changes, &client, json).await,
+        Command::Wait(wait) => context::wait(wait, &client, json).await,
         Command::Check(check) => context::check(check, &client, json).await,
         Command::Status => operate::status(&client, json).await,
         Command::Sources => operate::sources(&client, json).await,

@@ -106,6 +106,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/events", get(events::read))
         .route("/v1/events/{*stream}", get(events::read).post(events::publish))
         .route("/v1/context", get(context::get).put(context::put).delete(context::invalidate))
+        .route("/v1/context/changed", get(context::changed))
+        .route("/v1/context/wait", get(context::wait))
         .route("/v1/invalidate", post(context::invalidate_names))
         .route("/v1/explain", get(context::explain))
         .route("/v1/changes", get(sessions::changes).post(sessions::changes))
@@ -125,7 +127,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /healthz and /readyz"
         ),
     )
 }

@@ -140,6 +140,30 @@ pub struct ExplainedInput {
     pub inputs: Vec<ExplainedInput>,
 }
 
+/// What became of a key since a version of it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// In one word.
+    pub state: ChangedState,
+    /// A unified diff, where the value is another, both are text and the old one is still known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    /// What it is now; without the value where that is unchanged.
+    pub context: Context,
+}
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangedState {
+    /// It is the same.
+    Unchanged,
+    /// It is another.
+    Changed,
+    /// What the key names is not there any more.
+    Gone,
+}
+
 /// A name in a closure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedName {

@@ -14,6 +14,7 @@ mod read_set;
 mod redact;
 mod status;
 mod subscribe;
+mod wait;
 
 use std::sync::Arc;
 

@@ -4,11 +4,13 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use undercurrent_client::{Client, ClientError, PutOptions};
 use undercurrent_types::{ErrorCode, Key, Level, Version, wire};
 
 use super::operate::{bytes, span};
-use crate::args::{Changes, Check, Get, Invalidate, OneKey, Put};
+use crate::args::{Changes, Check, Get, Invalidate, OneKey, Put, Wait};
 use crate::failure::Failure;
 use crate::{input, keys, output};
 
@@ -16,13 +18,58 @@ use crate::{input, keys, output};
 pub(crate) async fn get(args: &Get, client: &Client, json: bool) -> Result<ExitCode, Failure> {
     let key = keys::key(&args.key)?;
     let get = prepare(args, client, &key);
+    if let Some(version) = args.if_version {
+        return changed(&key, &get.changed_since(version).await?, json);
+    }
+    let known = || Failure::new(ErrorCode::Internal, "the daemon sent no value");
     if json {
-        let Some(context) = get.context().await? else { return unchanged(&key, args.if_version, true) };
+        let context = get.context().await?.ok_or_else(known)?;
         output::json(&context)?;
         return if context.exists { Ok(ExitCode::SUCCESS) } else { Err(absent(&key)) };
     }
-    let Some(answer) = get.answer().await? else { return unchanged(&key, args.if_version, false) };
+    let answer = get.answer().await?.ok_or_else(known)?;
     output::bytes(&answer.value.ok_or_else(|| absent(&key))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the difference, or the value where none can be told.
+fn changed(key: &Key, changed: &wire::Changed, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        output::json(changed)?;
+    }
+    match (changed.state, &changed.diff) {
+        (wire::ChangedState::Gone, _) => return Err(absent(key)),
+        _ if json => {}
+        (wire::ChangedState::Unchanged, _) => output::note("unchanged"),
+        (wire::ChangedState::Changed, Some(diff)) => output::bytes(diff.as_bytes())?,
+        (wire::ChangedState::Changed, None) => {
+            output::note("changed; the difference is not known, and this is the value");
+            output::bytes(&value_of(&changed.context)?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn value_of(context: &wire::Context) -> Result<Vec<u8>, Failure> {
+    match (&context.value, &context.value_base64) {
+        (Some(text), _) => Ok(text.clone().into_bytes()),
+        (None, Some(text)) => STANDARD
+            .decode(text)
+            .map_err(|error| Failure::new(ErrorCode::Internal, format!("the value is no base64: {error}"))),
+        (None, None) => Err(absent(&context.key)),
+    }
+}
+
+/// Waits until a value is another, and prints its version.
+pub(crate) async fn wait(args: &Wait, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let key = keys::key(&args.key)?;
+    let answer = client.get(&key).changed_from(args.version, args.timeout).await?;
+    let (version, exists) = (answer.version, answer.value.is_some());
+    if json {
+        output::json(&serde_json::json!({ "key": key, "version": version, "exists": exists }))?;
+    } else {
+        output::line(&version.to_string())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -34,9 +81,6 @@ fn prepare(args: &Get, client: &Client, key: &Key) -> undercurrent_client::Get {
     if let Some(token) = args.after {
         get = get.after(token);
     }
-    if let Some(version) = args.if_version {
-        get = get.if_version_is_not(version);
-    }
     if args.reload {
         get = get.reload();
     }
@@ -44,15 +88,6 @@ fn prepare(args: &Get, client: &Client, key: &Key) -> undercurrent_client::Get {
         get = get.session(session.clone());
     }
     if args.stale_on_error { get.stale_on_error() } else { get }
-}
-
-fn unchanged(key: &Key, version: Option<Version>, json: bool) -> Result<ExitCode, Failure> {
-    if json {
-        output::json(&serde_json::json!({ "key": key, "unchanged": true, "version": version }))?;
-    } else {
-        output::note("unchanged");
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn absent(key: &Key) -> Failure {

@@ -66,8 +66,15 @@ fn a_version_guards_an_edit() {
     assert_eq!((unchanged.code, unchanged.out.as_str(), unchanged.err.as_str()), (0, "", "unchanged\n"));
     user.write("a.txt", "b");
     user.run(&["check", "file:a.txt", "--version", &version]).failed(6, "read it again");
-    assert_eq!(user.run(&["get", "file:a.txt", "--if-version", &version]).out, "b");
+    let diff = user.run(&["get", "file:a.txt", "--if-version", &version]).out;
+    assert!(diff.contains("-a\n") && diff.contains("+b\n"), "{diff}");
+    let unknown = "0".repeat(64);
+    let whole = user.run(&["get", "file:a.txt", "--if-version", &unknown]);
+    assert!(whole.out == "b" && whole.err.contains("not known"), "{whole:?}");
+    let told = user.run(&["get", "file:a.txt", "--if-version", &version, "--json"]).json();
+    assert_eq!((&told["state"], &told["context"]["value"]), (&"changed".into(), &"b".into()));
     fs::remove_file(user.project.join("a.txt")).unwrap();
+    user.run(&["get", "file:a.txt", "--if-version", &version]).failed(3, "not there");
     user.run(&["check", "file:a.txt", "--version", &version]).failed(6, "");
     user.run(&["put", "note:a", "x"]);
     let version = user.run(&["get", "note:a", "--json"]).json()["version"].as_str().unwrap().to_owned();
@@ -76,6 +83,22 @@ fn a_version_guards_an_edit() {
         0,
         "what no source can be asked about"
     );
+}
+
+#[test]
+fn wait_ends_with_the_change_or_the_time() {
+    let user = User::new();
+    let _daemon = user.serve();
+    user.run(&["put", "note:a", "1"]).lines();
+    let version = user.run(&["get", "note:a", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    user.run(&["wait", "note:a", "--timeout", "1ms"]).failed(5, "did not change");
+    let mut command = user.command(&["wait", "note:a", "--version", &version, "--timeout", "10m"]);
+    let waiting = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    user.run(&["put", "note:a", "2"]).lines();
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let now = user.run(&["get", "note:a", "--json"]).json();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), now["version"].as_str().unwrap());
 }
 
 #[test]

@@ -142,6 +142,45 @@ async fn a_miss_gives_a_ticket_that_goes_stale() {
 }
 
 #[tokio::test]
+async fn a_reader_is_told_what_has_changed_and_may_wait_for_it() {
+    let daemon = Daemon::start().await;
+    let key = daemon.write("a.txt", b"1\n");
+    let version = header(&send(daemon.context("GET", &key)).await, "undercurrent-version");
+    let ask = |path: &str| daemon.get(path).query(&[("key", &key), ("version", &version)]);
+    let told = json_of(ask("/v1/context/changed")).await;
+    assert_eq!((&told["state"], told["context"].get("value")), (&json!("unchanged"), None));
+    let waiting = tokio::spawn(send(ask("/v1/context/wait")));
+    daemon.write("a.txt", b"2\n");
+    assert_eq!(waiting.await.unwrap().text().await.unwrap(), "2\n");
+    let told = json_of(ask("/v1/context/changed")).await;
+    assert_eq!((&told["state"], &told["context"]["value"]), (&json!("changed"), &json!("2\n")));
+    assert!(told["diff"].as_str().unwrap().contains("-1\n+2\n"), "{told}");
+    std::fs::remove_file(daemon.root.join("a.txt")).unwrap();
+    assert_eq!(json_of(ask("/v1/context/changed")).await["state"], "gone");
+    let (status, body) =
+        refused(daemon.get("/v1/context/wait").query(&[("key", "note:a"), ("timeout", "1ms")])).await;
+    assert_eq!((status, body.code), (504, ErrorCode::TimedOut));
+    let (status, _) =
+        refused(daemon.get("/v1/context/wait").query(&[("key", "note:a"), ("timeout", "2m")])).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn a_kind_that_no_source_can_be_asked_about_refuses_to_ask_it() {
+    let daemon = Daemon::start().await;
+    for (key, reason) in
+        [("state:a", "the log itself"), ("ci:github/o/r#status@1", "the log itself"), ("note:a", "no source")]
+    {
+        for level in ["synced", "verified"] {
+            let read = daemon.context("GET", key).header("prefer", format!("freshness={level}"));
+            let (status, body) = refused(read).await;
+            assert_eq!((status, body.code), (422, ErrorCode::LevelNotOffered), "`{key}` at {level}");
+            assert!(body.message.contains(reason) && body.message.contains(level), "{}", body.message);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_put_with_inputs_and_tags_is_stale_with_them() {
     let daemon = Daemon::start().await;
     let input = daemon.write("a=b.txt", b"1");

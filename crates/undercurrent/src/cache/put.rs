@@ -138,6 +138,17 @@ impl Cache {
         value: Bytes,
         options: PutOptions,
     ) -> Result<(Token, Version), PutError> {
+        let put = self.put_value(key, value, options).await;
+        self.0.was_put.notify_waiters();
+        put
+    }
+
+    async fn put_value(
+        &self,
+        key: &Key,
+        value: Bytes,
+        options: PutOptions,
+    ) -> Result<(Token, Version), PutError> {
         self.check_put(key, &value, &options)?;
         let began = Moment::now();
         let now = self.barrier_for(key).await?;
@@ -145,7 +156,7 @@ impl Cache {
         let inputs = self.read_put_inputs(key, &options.inputs, now).await?;
         if options.ticket.is_some() {
             // As a load that began at the miss: another that filled the key meanwhile is met there.
-            let entry = self.commit(put_entry(key, value, &options, inputs, h, began)?).await?;
+            let entry = self.commit(put_entry(key, value, &options, &inputs, h, began)?).await?;
             return match entry.as_of() {
                 Position(0) if !self.stands(&entry) => Err(PutError::Stale { key: key.clone() }),
                 Position(0) => Ok((h, entry.version)),
@@ -155,7 +166,7 @@ impl Cache {
         // Judged by the look before it; taken as they are after it.
         let h = self.invalidate(key, "a value was put").await?;
         let inputs = self.read_put_inputs(key, &options.inputs, h).await?;
-        let entry = put_entry(key, value, &options, inputs, h, began)?;
+        let entry = put_entry(key, value, &options, &inputs, h, began)?;
         self.stand(h, entry).await
     }
 
@@ -226,12 +237,12 @@ fn put_entry(
     key: &Key,
     value: Bytes,
     options: &PutOptions,
-    inputs: Vec<Arc<Entry>>,
+    inputs: &[Arc<Entry>],
     h: Token,
     began: Moment,
 ) -> Result<Entry, PutError> {
     let own = own_names(key, options.tags.clone());
-    let closure = join_closures(&own, &inputs);
+    let closure = join_closures(&own, inputs);
     if let Some(input) = closure.mixture() {
         return Err(PutError::Mixed { key: key.clone(), input: input.clone() });
     }
@@ -246,7 +257,7 @@ fn put_entry(
         h: h.position,
         own,
         deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
-        inputs: versions(&inputs),
+        inputs: versions(inputs),
         closure,
         validator: None,
         own_deadline,

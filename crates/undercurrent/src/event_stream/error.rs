@@ -73,6 +73,14 @@ pub enum ContextReason {
     /// The event that carries the value was not published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The value did not become another in time.
+    #[error("`{key}` did not change within {} ms", .timeout.as_millis())]
+    NotChanged {
+        /// The key that was waited for.
+        key: undercurrent_types::Key,
+        /// For how long.
+        timeout: std::time::Duration,
+    },
 }
 
 impl PublishError {
@@ -119,6 +127,7 @@ impl ContextError {
             ContextReason::Put(PutError::Commit(error)) => error.code(),
             ContextReason::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
             ContextReason::Publish(error) => return error.body(),
+            ContextReason::NotChanged { .. } => ErrorCode::TimedOut,
         };
         ErrorBody::new(code, self.to_string())
     }

@@ -382,6 +382,24 @@ async fn a_value_is_put_and_invalidated() {
     assert!(engine.events.get_app_context(&key).await.is_err());
 }
 
+#[tokio::test]
+async fn bounded_is_never_older_than_what_the_bound_allows_and_costs_a_hit() {
+    let engine = Engine::open();
+    let script = engine.script("x");
+    script.set("x:a", "1");
+    let hour = Level::Bounded(Duration::from_secs(3600));
+    for (text, why) in [("1", Why::Loaded), ("1", Why::Current)] {
+        let answer = engine.events.get_app_context("x:a").level(hour).await.unwrap();
+        assert_eq!((answer.text(), answer.level(), answer.why()), (Some(text), hour, why));
+    }
+    engine.invalidate("x:other").await;
+    assert_eq!(engine.events.get_app_context("x:a").level(hour).await.unwrap().why(), Why::Unmoved);
+    assert_eq!(script.loads(), 1);
+    script.set("x:a", "2");
+    engine.invalidate("x:a").await;
+    assert_eq!(engine.get_at("x:a", Level::Bounded(Duration::ZERO)).await, "2");
+}
+
 fn with_ticket(ticket: Token) -> PutOptions {
     PutOptions { ticket: Some(ticket), ..PutOptions::default() }
 }

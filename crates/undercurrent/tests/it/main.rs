@@ -11,3 +11,4 @@ mod pattern;
 mod put;
 mod sessions;
 mod stream;
+mod wait;
