@@ -21,9 +21,9 @@ pub(crate) async fn run(args: &Publish, client: &Client, json: bool) -> Result<E
             let passed = client.publish_ephemeral(&args.stream, &event).await?;
             let text = format!("given to {} and not kept", passed.listeners);
             if json {
-                output::json(&passed)?
+                output::json(&passed)?;
             } else {
-                output::line(&text)?
+                output::line(&text)?;
             }
             return Ok(ExitCode::SUCCESS);
         }
