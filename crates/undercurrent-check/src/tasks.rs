@@ -80,7 +80,7 @@ async fn put_anew(world: &World) {
 /// Whoever vouches for the world, and at times does not.
 pub(crate) async fn doubt(world: Arc<World>, size: Size) {
     let scope = || Name::scope("world");
-    let mark = |mark| Invalidation { name: scope(), mark };
+    let mark = |mark| Invalidation { name: scope(), mark, event: None };
     for _ in 0..size.writes / 8 {
         for _ in 0..40 {
             pause().await;

@@ -119,10 +119,32 @@ pub struct ExplainedEntry {
     /// What the source can be asked cheaply, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// What its loader read, with the versions.
-    pub inputs: Vec<(Key, Version)>,
+    /// The version of the loader that made it; 0 for what was put.
+    pub loader_version: u32,
+    /// The position from before the load.
+    pub loaded_at: u64,
+    /// For how long it may still be served, in milliseconds, where it has a deadline; 0 when that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+    /// What its loader read, and what that was made from in turn.
+    pub inputs: Vec<ExplainedInput>,
     /// All names that it depends on, each with the position of its last invalidation and the mark of doubt.
     pub closure: Vec<ExplainedName>,
+}
+
+/// A key that a value was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedInput {
+    /// The key.
+    pub key: Key,
+    /// The version that was read.
+    pub version: Version,
+    /// Whether memory has this version and would serve it at `fresh` now.
+    pub valid: bool,
+    /// What it was made from; empty where it is shown already, is not in memory at this version, or the whole has 1000
+    /// inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<ExplainedInput>,
 }
 
 /// A name in a closure.

@@ -174,16 +174,17 @@ fn describe(text: &mut String, entry: &wire::ExplainedEntry) {
         text,
         2,
         &format!(
-            "known to be good {age} ago, at position {}; loading took {} µs",
-            entry.as_of, entry.load_us
+            "known to be good {age} ago, at position {}; the load began at position {} and took {} µs, by version {} of the loader",
+            entry.as_of, entry.loaded_at, entry.load_us, entry.loader_version
         ),
     );
     if let Some(validator) = &entry.validator {
         push(text, 2, &format!("its source is asked for: {validator}"));
     }
-    for (key, version) in &entry.inputs {
-        push(text, 2, &format!("made from {key}, version {}", short(*version)));
+    if let Some(left) = entry.expires_in_ms {
+        push(text, 2, &format!("served for another {} at most", span(Duration::from_millis(left))));
     }
+    describe_inputs(text, 2, &entry.inputs);
     for name in &entry.closure {
         let moved = name.last.map_or_else(
             || "not moved as far as is remembered".to_owned(),
@@ -191,6 +192,14 @@ fn describe(text: &mut String, entry: &wire::ExplainedEntry) {
         );
         let doubt = if name.in_doubt { ", in doubt" } else { "" };
         push(text, 2, &format!("depends on {}: {moved}{doubt}", name.name));
+    }
+}
+
+fn describe_inputs(text: &mut String, depth: usize, inputs: &[wire::ExplainedInput]) {
+    for input in inputs {
+        let standing = if input.valid { "" } else { ", which would not be served at fresh" };
+        push(text, depth, &format!("made from {}, version {}{standing}", input.key, short(input.version)));
+        describe_inputs(text, depth + 1, &input.inputs);
     }
 }
 

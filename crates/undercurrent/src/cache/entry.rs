@@ -56,6 +56,11 @@ impl Moment {
         Self(self.0.saturating_add(time))
     }
 
+    /// Returns the time until then: none where it is over.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_sub(Self::now().0)
+    }
+
     /// Returns the time since then.
     pub fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)

@@ -68,7 +68,7 @@ impl EventStream {
             event.validate().map_err(|error| PublishError::Event { index, error })?;
             for name in self.handle_cache_invalidation(&event) {
                 if moved.insert(name.clone()) {
-                    batch.names.push(Invalidation::of(name));
+                    batch.names.push(Invalidation::by(name, index));
                 }
             }
             let event = self.0.redactor.redact(event)?;

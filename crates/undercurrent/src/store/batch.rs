@@ -72,12 +72,19 @@ pub struct Invalidation {
     pub name: Name,
     /// What becomes of its mark of doubt.
     pub mark: Mark,
+    /// The place in the batch of the event that it follows from; none where the batch's cause says why it moves.
+    pub event: Option<usize>,
 }
 
 impl Invalidation {
     /// Returns the plain invalidation of a name.
     pub fn of(name: Name) -> Self {
-        Self { name, mark: Mark::Keep }
+        Self { name, mark: Mark::Keep, event: None }
+    }
+
+    /// Returns the plain invalidation of a name by an event of the batch.
+    pub fn by(name: Name, event: usize) -> Self {
+        Self { event: Some(event), ..Self::of(name) }
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn ids(records: &[Record]) -> Vec<&str> {
 }
 
 async fn mark(store: &dyn Store, text: &str, mark: Mark) -> Token {
-    let names = vec![Invalidation { name: name(text), mark }];
+    let names = vec![Invalidation { name: name(text), mark, event: None }];
     store.publish(Batch { names, ..Batch::default() }).await.unwrap().token
 }
 
@@ -294,7 +294,7 @@ pub(crate) async fn invalidations_say_what_caused_them(subject: &mut dyn Subject
         new
     };
     let caused = Batch {
-        names: vec![Invalidation::of(name("state:x")), Invalidation::of(name("state:y"))],
+        names: vec![Invalidation::by(name("state:x"), 0), Invalidation::by(name("state:y"), 1)],
         ..batch(vec![about("1", "state:x"), about("2", "state:y")])
     };
     let first = store.publish(caused).await.unwrap().token.position;

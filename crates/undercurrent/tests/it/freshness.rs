@@ -244,7 +244,7 @@ async fn a_name_in_doubt_makes_every_read_ask_until_its_owner_vouches() {
     engine.events.cache().register("x", script.clone());
     let scope = Name::scope("s");
     let mark = |mark| {
-        let names = vec![Invalidation { name: scope.clone(), mark }];
+        let names = vec![Invalidation { name: scope.clone(), mark, event: None }];
         engine.store.publish(Batch { names, ..Batch::default() })
     };
     mark(Mark::InDoubt).await.unwrap();

@@ -122,7 +122,7 @@ async fn an_input_in_doubt_is_asked_at_each_read() {
     engine.events.cache().register("v", script.clone());
     script.set("v:a", "1");
     script.depend_on(&["scope:s"]);
-    let doubt = vec![Invalidation { name: Name::scope("s"), mark: Mark::InDoubt }];
+    let doubt = vec![Invalidation { name: Name::scope("s"), mark: Mark::InDoubt, event: None }];
     engine.store.publish(Batch::moving(doubt, "a test")).await.unwrap();
     let options = made_from(&engine, "v:a").await;
     put(&engine, "note:sum", "one", options).await;

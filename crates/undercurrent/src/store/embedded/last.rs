@@ -40,7 +40,7 @@ impl Last {
     }
 
     /// Sets the position of a name.
-    pub(super) fn set(&mut self, Invalidation { name, mark }: &Invalidation, at: Position) {
+    pub(super) fn set(&mut self, Invalidation { name, mark, .. }: &Invalidation, at: Position) {
         let moved = self.by_name.entry(name.clone()).or_insert(Moved { at, in_doubt: false });
         moved.at = at;
         match mark {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn moved(n: u64, mark: Mark) -> Invalidation {
-        Invalidation { name: name(n), mark }
+        Invalidation { name: name(n), mark, event: None }
     }
 
     #[test]

@@ -126,16 +126,10 @@ fn check_row(row: &RowWrite) -> Result<(), PublishError> {
     }
 }
 
-/// Finds the event that each name of a batch comes from: the only one, or the one about it.
+/// Finds the event that each name of a batch comes from: the one that is named, or the only one.
 fn causes(batch: &Batch) -> Vec<Option<usize>> {
     let only = (batch.events.len() == 1).then_some(0);
-    let mut by_subject = HashMap::new();
-    if batch.events.len() > 1 {
-        let subjects = batch.events.iter().enumerate();
-        by_subject.extend(subjects.filter_map(|(i, new)| Some((new.event.subject.as_deref()?, i))));
-    }
-    let cause = |moved: &Invalidation| only.or_else(|| by_subject.get(moved.name.as_str()).copied());
-    batch.names.iter().map(cause).collect()
+    batch.names.iter().map(|moved| moved.event.filter(|event| *event < batch.events.len()).or(only)).collect()
 }
 
 /// Returns the durability that this store gives where another one is asked for.
