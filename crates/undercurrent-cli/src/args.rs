@@ -180,6 +180,9 @@ pub(crate) struct Publish {
     /// What the stream promises, if this creates it: memory, page or durable
     #[arg(long)]
     pub(crate) durability: Option<Durability>,
+    /// Only to those who `tail --ephemeral` now: it is not kept and makes nothing stale
+    #[arg(long, conflicts_with_all = ["lines", "expected_seq", "durability"])]
+    pub(crate) ephemeral: bool,
     /// One event per line of stdin: its data with --type, a whole CloudEvent without
     #[arg(long)]
     pub(crate) lines: bool,
@@ -209,6 +212,9 @@ pub(crate) struct Tail {
     /// Only events about this subject; may be repeated
     #[arg(long = "subject", value_name = "KEY")]
     pub(crate) subjects: Vec<OsString>,
+    /// Also events that are not kept, as they come
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
     /// End after this many events
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,

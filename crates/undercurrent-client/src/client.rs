@@ -113,6 +113,20 @@ impl Client {
         self.json(request.body(event.to_json())).await
     }
 
+    /// Hands an event to those who follow the stream and its ephemeral events now; it is not kept.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn publish_ephemeral(
+        &self,
+        stream: &StreamName,
+        event: &Event,
+    ) -> Result<wire::Passed, ClientError> {
+        let request = self.post_events(stream, PublishOptions::default()).query(&[("ephemeral", "true")]);
+        self.json(request.header(CONTENT_TYPE, "application/cloudevents+json").body(event.to_json())).await
+    }
+
     /// Publishes events, all or none.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub enum Delivery<C = Cursor> {
     Event(Received<C>),
     /// The end of the history: what follows is live. Comes again after each new connection.
     CaughtUp(C),
+    /// An event that is not kept, and how many before it were dropped because the reader was slow.
+    Ephemeral(Bytes, u64),
     /// Events that the stream does not have any more.
     Gap(wire::Gap),
     /// The connection broke; the next call connects anew, and goes on where the subscription stood.
@@ -79,6 +81,13 @@ impl Subscribe<LogCursor> {
     pub(crate) fn all(client: Client, pattern: &str) -> Self {
         let filter = vec![("streams", pattern.to_owned())];
         Self { client, path: "/v1/events".to_owned(), start: Start::default(), filter }
+    }
+}
+
+impl Subscribe {
+    /// Asks for the ephemeral events of the stream as well, once the history has been given.
+    pub fn with_ephemeral(self) -> Self {
+        self.with("ephemeral", "true")
     }
 }
 
@@ -231,6 +240,12 @@ impl<C: Place> Subscription<C> {
             let body: ErrorBody = serde_json::from_slice(&frame.data).map_err(|error| malformed(&error))?;
             return Ok(Some(Delivery::Interrupted(ClientError::Refused(Box::new(body)))));
         }
+        if frame.name == "ephemeral" {
+            let passing: Passing<'_> =
+                serde_json::from_slice(&frame.data).map_err(|error| malformed(&error))?;
+            let json = Bytes::copy_from_slice(passing.event.get().as_bytes());
+            return Ok(Some(Delivery::Ephemeral(json, passing.dropped)));
+        }
         let cursor: C = frame.id.parse().map_err(|error: C::Err| malformed(&error))?;
         let delivery = match frame.name.as_str() {
             "" | "message" => Delivery::Event(Received { cursor, json: frame.data.clone() }),
@@ -241,6 +256,14 @@ impl<C: Place> Subscription<C> {
         self.start = Start::After(cursor);
         Ok(Some(delivery))
     }
+}
+
+/// The data of a frame with an ephemeral event.
+#[derive(serde::Deserialize)]
+struct Passing<'a> {
+    dropped: u64,
+    #[serde(borrow)]
+    event: &'a serde_json::value::RawValue,
 }
 
 /// Returns how long to wait before another try.

@@ -1,7 +1,7 @@
 //! A subscription as server-sent events.
 //!
 //! Every frame has the cursor from which to go on as its `id`, which a client sends back as `Last-Event-ID`. The data
-//! of a frame without a name is one bare event; `caught_up` and `gap` are named; `failed` is the last frame of a
+//! of a frame without a name is one bare event; `ephemeral` has no id; `caught_up` and `gap` are named; `failed` is the last frame of a
 //! subscription that can not go on. A client that reads slowly is not written to: the subscription reads on from the
 //! log when there is room again.
 
@@ -95,6 +95,11 @@ fn write_given(out: &mut BytesMut, given: &Given) {
             out.put_slice(b"data: ");
             out.put_slice(json);
             out.put_slice(b"\n\n");
+        }
+        Given::Ephemeral(json, dropped) => {
+            out.put_slice(format!("event: ephemeral\ndata: {{\"dropped\":{dropped},\"event\":").as_bytes());
+            out.put_slice(json);
+            out.put_slice(b"}\n\n");
         }
         Given::CaughtUp(cursor) => {
             let caught_up = wire::CaughtUp { cursor: cursor.clone() };

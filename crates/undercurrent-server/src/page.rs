@@ -71,6 +71,8 @@ impl Page {
                     page.next = Some(cursor);
                     events += 1;
                 }
+                // Only what is kept stands in a page.
+                Given::Ephemeral(..) => {}
                 Given::CaughtUp(cursor) => {
                     page.next = Some(cursor);
                     page.at_tail = true;

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use serde_json::json;
 use undercurrent::store::{LogCommit, Record};
-use undercurrent::stream::{Delivery, LogDelivery, LogSubscription, Streams, Subscription};
+use undercurrent::stream::{
+    Delivery, Live, LiveSubscription, LogDelivery, LogSubscription, Streams, Subscription,
+};
 use undercurrent_types::{ErrorBody, LogCursorError, wire};
 
 use crate::app::App;
@@ -18,6 +20,8 @@ const ALL: &str = "/v1/events";
 pub(crate) enum Reading {
     /// One stream.
     Stream(Box<Subscription>),
+    /// One stream with its ephemeral events.
+    Live(Box<LiveSubscription>),
     /// Several, or the invalidations.
     Log(Box<LogSubscription>),
 }
@@ -25,6 +29,8 @@ pub(crate) enum Reading {
 /// What comes next, with the cursor to go on with.
 pub(crate) enum Given {
     Event(String, Bytes),
+    /// An ephemeral event, which has no cursor, and how many were dropped before it.
+    Ephemeral(Bytes, u64),
     CaughtUp(String),
     Gap(wire::Gap),
 }
@@ -41,7 +47,13 @@ impl Reading {
             let stream = stream_of(uri)?;
             let start = start_of(from)?;
             let filter = filter_of(&mut params)?;
+            let ephemeral = params.parse("ephemeral", "`true` or `false`")?.unwrap_or(false);
             params.finish()?;
+            if ephemeral {
+                let subscribe = app.engine()?.subscribe(stream).start(start).filter(filter);
+                let opened = subscribe.with_ephemeral().await.map_err(|error| error.body())?;
+                return Ok(Self::Live(Box::new(opened)));
+            }
             return Ok(Self::Stream(Box::new(subscribe(app, stream, start, filter).await?)));
         }
         let patterns = params.take_all("streams");
@@ -63,10 +75,10 @@ impl Reading {
     /// Waits for what comes next. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Given, ErrorBody> {
         match self {
-            Self::Stream(stream) => Ok(match stream.next().await.map_err(|error| error.body())? {
-                Delivery::Event(record) => Given::Event(record.cursor.to_string(), record.json),
-                Delivery::CaughtUp(cursor) => Given::CaughtUp(cursor.to_string()),
-                Delivery::Gap(gap) => Given::Gap(gap),
+            Self::Stream(stream) => Ok(kept(stream.next().await.map_err(|error| error.body())?)),
+            Self::Live(live) => Ok(match live.next().await.map_err(|error| error.body())? {
+                Live::Kept(delivery) => kept(delivery),
+                Live::Ephemeral(record, dropped) => Given::Ephemeral(record.json, dropped),
             }),
             Self::Log(log) => Ok(match log.next().await.map_err(|error| error.body())? {
                 LogDelivery::Event(cursor, record) => Given::Event(cursor.to_string(), with_stream(&record)),
@@ -75,6 +87,14 @@ impl Reading {
                 LogDelivery::Gap(gap) => Given::Gap(gap),
             }),
         }
+    }
+}
+
+fn kept(delivery: Delivery) -> Given {
+    match delivery {
+        Delivery::Event(record) => Given::Event(record.cursor.to_string(), record.json),
+        Delivery::CaughtUp(cursor) => Given::CaughtUp(cursor.to_string()),
+        Delivery::Gap(gap) => Given::Gap(gap),
     }
 }
 

@@ -28,6 +28,13 @@ pub struct Ack {
     pub duplicate: bool,
 }
 
+/// The answer to an ephemeral event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// How many follow the stream and its ephemeral events now.
+    pub listeners: usize,
+}
+
 /// The acknowledgement of an invalidation or a `put`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {

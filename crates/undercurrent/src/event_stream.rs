@@ -26,6 +26,7 @@ use self::read_set::ReadSets;
 use crate::cache::Cache;
 use crate::rules::RuleSet;
 use crate::store::Store;
+use crate::stream::Ephemeral;
 
 pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
@@ -48,6 +49,7 @@ struct Parts {
     rules: RuleSet,
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
+    ephemeral: Ephemeral,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Arc<dyn Source>>>,
 }
@@ -74,8 +76,9 @@ impl EventStream {
         redactor: Redactor,
     ) -> Self {
         let sources = Mutex::default();
+        let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
-        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, read_sets, sources }))
+        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, read_sets, ephemeral, sources }))
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use undercurrent_client::{Client, Delivery, Place, Received, Subscribe, Subscription};
-use undercurrent_types::StreamName;
+use undercurrent_types::{Event, StreamName};
 
 use crate::args::Tail;
 use crate::failure::Failure;
@@ -11,10 +11,14 @@ use crate::{keys, line, output};
 
 pub(crate) async fn run(args: &Tail, client: &Client, json: bool) -> Result<ExitCode, Failure> {
     if args.stream.contains('*') || args.stream.starts_with('$') {
+        if args.ephemeral {
+            return Err(Failure::usage("ephemeral events are those of one stream: name it"));
+        }
         return tail(args, client.subscribe_all(&args.stream), json).await;
     }
     let stream = args.stream.parse::<StreamName>().map_err(|error| Failure::usage(error.to_string()))?;
-    tail(args, client.subscribe(&stream), json).await
+    let subscribe = client.subscribe(&stream);
+    tail(args, if args.ephemeral { subscribe.with_ephemeral() } else { subscribe }, json).await
 }
 
 async fn tail<C: Place>(args: &Tail, subscribe: Subscribe<C>, json: bool) -> Result<ExitCode, Failure> {
@@ -57,6 +61,7 @@ async fn follow<C: Place>(args: &Tail, mut subscription: Subscription<C>, json: 
                     return Ok(());
                 }
             }
+            Delivery::Ephemeral(event, dropped) => print_ephemeral(&event, dropped, json)?,
             Delivery::CaughtUp(_) if args.no_follow => return Ok(()),
             Delivery::Gap(gap) => output::note(&format!(
                 "gap: what follows {} is not there any more ({}); the stream goes on after {}",
@@ -86,6 +91,18 @@ fn print<C>(received: &Received<C>, json: bool) -> Result<(), Failure> {
         Some(stream) => format!("{} {}", line::printable(&stream), line::of(&event)),
         None => line::of_stream(&event),
     })
+}
+
+fn print_ephemeral(event: &[u8], dropped: u64, json: bool) -> Result<(), Failure> {
+    if dropped > 0 {
+        output::note(&format!("({dropped} ephemeral events were dropped)"));
+    }
+    if json {
+        return output::bytes(&[event, b"\n"].concat());
+    }
+    let event = Event::from_json(event)
+        .map_err(|error| Failure::internal(format!("the daemon sent what is no event: {error}")))?;
+    output::line(&format!("~ {}", line::of(&event)))
 }
 
 /// Returns the stream that an event of several streams is in.

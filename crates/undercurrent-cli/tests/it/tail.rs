@@ -123,3 +123,29 @@ fn several_streams_and_what_was_made_stale_are_tailed() {
     );
     user.run(&["tail", "a*b"]).failed(2, "pattern");
 }
+
+#[test]
+fn an_ephemeral_event_is_seen_live_and_not_kept() {
+    let user = User::new();
+    let _daemon = user.serve();
+    let publish = |more: &[&str]| {
+        let words = ["publish", "s", "--type", "message", "--data", "\"token\""];
+        user.run(&[&words, more].concat())
+    };
+    assert_eq!(publish(&["--ephemeral"]).out, "given to 0 and not kept\n");
+    publish(&[]);
+    let mut tail = user.start(&["tail", "s", "--ephemeral"]);
+    tail.until("#1 ");
+    // The mark between history and live is not shown.
+    while publish(&["--ephemeral"]).out != "given to 1 and not kept\n" {}
+    let told = std::thread::scope(|scope| {
+        let line = scope.spawn(|| tail.until("~ "));
+        while !line.is_finished() {
+            publish(&["--ephemeral"]);
+        }
+        line.join().unwrap()
+    });
+    assert!(told.contains("message"), "{told}");
+    assert_eq!(user.run(&["tail", "s", "--no-follow"]).lines().len(), 1);
+    publish(&["--ephemeral", "--expected-seq", "1"]).failed(2, "cannot be used with");
+}

@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use undercurrent_types::wire::{Ack, Written};
 use undercurrent_types::{
-    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName, Version,
+    Data, Durability, Event, EventSource, EventType, Key, Name, Seq, SourceKind, StreamName, Token, Version,
 };
 
 use super::EventStream;
 use super::error::{ContextError, PublishError};
 use crate::cache::{PutError, PutOptions};
 use crate::rules;
-use crate::store::{Batch, Invalidation, NewEvent};
+use crate::store::{Batch, Invalidation, NewEvent, Record};
 
 /// An event on its way to a stream.
 #[derive(Clone, Debug)]
@@ -88,6 +88,30 @@ impl EventStream {
             duplicate: event.duplicate,
         });
         Ok(acks.collect())
+    }
+
+    /// Hands an event to those who follow the stream live with its ephemeral events, and says how many they are.
+    ///
+    /// It is not kept: no seq, no cursor moves, nothing is written, and it makes nothing stale.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the event is invalid or an attribute carries a secret.
+    pub fn publish_ephemeral(&self, stream: &StreamName, event: Event) -> Result<usize, PublishError> {
+        event.validate().map_err(|error| PublishError::Event { index: 0, error })?;
+        let event = self.0.redactor.redact(event)?;
+        let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let (inc, position) = (self.0.store.horizon().incarnation(), self.0.store.visible());
+        Ok(self.0.ephemeral.publish(Record {
+            stream: stream.clone(),
+            cursor: self.0.store.tail(stream),
+            token: Token { inc, position },
+            json: event.to_json().into(),
+            event_type: text(event.ty.as_str()),
+            source: text(event.source.as_str()),
+            subject: event.subject.as_deref().map(text),
+            id: text(&event.id),
+        }))
     }
 
     /// Turns an event into the names that it makes stale, by the rules of the namespace.

@@ -92,6 +92,14 @@ impl Subscription {
         })
     }
 
+    pub(super) fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    pub(super) fn wants(&self, record: &Record) -> bool {
+        self.filter.matches(record)
+    }
+
     /// Returns where the reader stands: the last event that was given or passed over.
     pub fn cursor(&self) -> Cursor {
         self.cursor

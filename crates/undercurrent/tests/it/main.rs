@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps, its helpers too")]
 
+mod ephemeral;
 mod explain;
 mod files;
 mod flow;

@@ -292,3 +292,26 @@ async fn a_row_is_seen_when_it_is_synced_and_what_was_acknowledged_survives_a_cr
     assert_eq!(store.row("t", "a").unwrap().value, "2");
     assert_eq!(open(&disk.crash(|| false)).row("t", "a"), store.row("t", "a"));
 }
+
+#[tokio::test]
+async fn the_log_stops_below_the_lowest_position_that_is_not_visible() {
+    let disk = MemoryDisk::default();
+    let store = shared(&disk);
+    publish(&*store, "a", "1").await;
+    let held = disk.hold_syncs();
+    let publishing = begin(&store, batch(vec![new("a", "2")]));
+    disk.wait_for_held_sync();
+    // It is visible already, and stands behind one that is not.
+    publish_as(&store, Durability::Memory, "memory", "3").await;
+    let ids = async || {
+        let page = store.read_log(None, 9).await.unwrap();
+        let events = page.commits.into_iter().flat_map(|commit| commit.events);
+        events.map(|event| event.id_text().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, ["1"]);
+    let mut visible_rx = store.watch_visible();
+    drop(held);
+    let at = publishing.await.unwrap().unwrap().token.position.0 + 1;
+    visible_rx.wait_for(|visible| *visible >= at).await.unwrap();
+    assert_eq!(ids().await, ["1", "2", "3"]);
+}
