@@ -28,7 +28,6 @@ fn is_missed(step: Step) {
     let broken = |seed, plan: &_| !judge(&run(plan, seed, Size::default())).is_empty();
     let found = (0..SEEDS).find(|seed| plans().any(|plan| broken(*seed, plan)));
     switch_off(None);
-    println!("{step:?}: seed {found:?}");
     assert!(found.is_some(), "nothing was noticed in {SEEDS} seeds without {step:?}");
 }
 

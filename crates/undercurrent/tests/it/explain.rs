@@ -69,5 +69,5 @@ async fn an_event_that_moves_what_it_does_not_name_is_the_cause_of_that() {
     let other = moved.iter().find(|name| name.as_str() != "file:/a/b.rs").expect("a rule names more").clone();
     engine.events.publish_with(vec![about("state:a", "1"), change], Vec::new(), "").await.unwrap();
     let past = engine.store.invalidations(&[other], 1).await;
-    assert_eq!(past[0].event.as_ref().map(|event| event.id_text()), Some("change"));
+    assert_eq!(past[0].event.as_ref().map(undercurrent::store::Record::id_text), Some("change"));
 }
