@@ -30,7 +30,7 @@ use undercurrent_types::{Key, Level, Name, Version};
 use crate::store::Store;
 
 pub use answer::{Answer, Why};
-pub use entry::Entry;
+pub use entry::{Entry, Moment};
 pub use inputs::Inputs;
 pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
 pub use put::{PutError, PutOptions};

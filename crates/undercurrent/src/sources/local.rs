@@ -21,6 +21,7 @@ mod filesystem;
 mod guard;
 mod health;
 mod ignored;
+mod lease;
 mod look;
 mod pipeline;
 mod publish;
@@ -55,6 +56,7 @@ use change::Channel;
 use cookie::{Cookies, RootBarrier};
 use guard::Guard;
 use health::{Board, Health};
+use lease::{Keeper, Lease};
 use pipeline::{Pipeline, Standing};
 use publish::Publish;
 use signal::CookieJar;
@@ -73,6 +75,8 @@ pub struct LocalOptions {
     pub queue: usize,
     /// How often a root that is gone is looked for, and every root is looked at.
     pub retry: Duration,
+    /// For how long the watcher is believed without a sign of life; it is asked for one three times in that.
+    pub lease: Duration,
     #[cfg(test)]
     faults: testing::Faults,
 }
@@ -85,6 +89,7 @@ impl LocalOptions {
             barrier_time: Duration::from_secs(5),
             queue: 65_536,
             retry: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
             #[cfg(test)]
             faults: testing::Faults::default(),
         }
@@ -129,6 +134,9 @@ pub struct Local {
     cookies: Arc<Cookies>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Dropped with the source, which ends the keeper's thread.
+    #[expect(dead_code, reason = "held, not used")]
+    keeper: std::sync::mpsc::SyncSender<()>,
     #[cfg(test)]
     pipeline: tokio::task::AbortHandle,
 }
@@ -177,6 +185,20 @@ impl Local {
         let board = Arc::new(Board::new(channels.len()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (cookies, writer) = Cookies::new(jar.clone(), options.barrier_time, stop.clone());
+        let lease = Arc::new(Lease::new(options.lease));
+        let keeper = Keeper {
+            lease: lease.clone(),
+            publisher: publisher.clone(),
+            workspace: workspace.clone(),
+            board: board.clone(),
+            cookies: cookies.clone(),
+            runtime: Handle::current(),
+        };
+        let (keeper_tx, ended_rx) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("lease-keeper".to_owned());
+        thread
+            .spawn(move || keeper.run(&ended_rx))
+            .map_err(|error| StartError::Watcher(format!("no thread can be had: {error}")))?;
         let guard = Guard {
             publisher: publisher.clone(),
             workspace: workspace.clone(),
@@ -195,6 +217,7 @@ impl Local {
             jar,
             cookies: cookies.clone(),
             board: board.clone(),
+            lease: lease.clone(),
             stop: stop.clone(),
             tree: Some(tree),
             signals: Some(signals),
@@ -204,6 +227,10 @@ impl Local {
             rounds: 0,
         };
         tasks.spawn(writer);
+        let (beat, stopped) = (lease.beat(cookies.clone()), stop.clone());
+        tasks.spawn(async move {
+            stopped.run_until_cancelled(beat).await;
+        });
         let pipeline = tasks.spawn(pipeline.run(guard));
         #[cfg(not(test))]
         drop(pipeline);
@@ -213,6 +240,7 @@ impl Local {
             cookies,
             stop,
             tasks,
+            keeper: keeper_tx,
             #[cfg(test)]
             pipeline: pipeline.abort_handle(),
         }))

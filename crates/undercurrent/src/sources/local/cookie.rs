@@ -81,6 +81,11 @@ impl Cookies {
         *self.state.lock() = State::Closed(reason.to_owned());
     }
 
+    /// Says whether a cookie came back.
+    pub(super) async fn sign_of_life(&self) -> bool {
+        self.ask().await.is_ok()
+    }
+
     async fn ask(&self) -> Answer {
         if let State::Closed(reason) = &*self.state.lock() {
             return Err(reason.clone());

@@ -48,6 +48,11 @@ impl Board {
         (0..roots).for_each(|place| self.set(place, health.clone()));
     }
 
+    /// Says whether nothing is reported of any root.
+    pub(super) fn is_down(&self) -> bool {
+        self.0.borrow().iter().all(|(health, _)| matches!(health, Health::Down(_)))
+    }
+
     /// Waits until all roots are in such a state.
     pub(super) async fn wait(&self, is_awaited: impl Fn(&Health) -> bool) {
         let mut roots = self.0.subscribe();

@@ -15,6 +15,7 @@ use super::change::{Change, Channel, Found, invalidations};
 use super::cookie::Cookies;
 use super::guard::{AGAIN, Guard, doubts, leave};
 use super::health::{Board, Health};
+use super::lease::Lease;
 use super::publish::{Publish, Refusal};
 use super::signal::{CookieJar, Signal};
 use super::touched::Sorter;
@@ -45,6 +46,7 @@ pub(super) struct Pipeline {
     pub(super) jar: CookieJar,
     pub(super) cookies: Arc<Cookies>,
     pub(super) board: Arc<Board>,
+    pub(super) lease: Arc<Lease>,
     pub(super) stop: CancellationToken,
     /// Away while it is asked, on a thread where that may wait.
     pub(super) tree: Option<Box<Tree>>,
@@ -106,12 +108,16 @@ impl Pipeline {
         if self.signals.as_ref().is_some_and(Signals::has_overflowed) {
             return self.lose_all("the queue behind the watcher overflowed").await;
         }
-        let stop = self.stop.clone();
+        let (stop, lease) = (self.stop.clone(), self.lease.clone());
         let is_walking = self.tree().is_walking();
         let mut signals = Vec::new();
         tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Ended::Stopped),
+            () = lease.revived() => {
+                let reason = lease.reason();
+                self.lose_all(&reason).await?;
+            }
             taken = receive(self.signals.as_mut(), &mut signals) => match taken {
                 0 => return Err(Ended::Died("the watcher has ended".into())),
                 _ => {
@@ -441,6 +447,7 @@ impl Pipeline {
         for place in 0..self.standings.len() {
             let refusals = self.tree().refusals(place);
             let health = match &self.standings[place] {
+                _ if self.lease.has_lapsed() => Health::Down(self.lease.reason()),
                 Standing::First => Health::Starting,
                 Standing::Again(reason) => Health::Again(reason.clone()),
                 Standing::Lost(reason) => Health::Down(reason.clone()),

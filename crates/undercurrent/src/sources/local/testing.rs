@@ -37,3 +37,14 @@ pub(super) fn kill_by_name(event: &notify::Result<notify::Event>) {
     let paths = event.as_ref().map(|event| event.paths.as_slice()).unwrap_or_default();
     assert!(!paths.iter().any(|path| path.ends_with(KILLS_THE_WATCHER)), "a test ends this thread");
 }
+
+/// A file of this name holds the thread of the watcher that sees it, for as long as it is there.
+pub(super) const HOLDS_THE_WATCHER: &str = "holds-the-watcher";
+
+/// Waits where a test wants the thread of the watcher to hang.
+pub(super) fn hold_by_name(event: &notify::Result<notify::Event>) {
+    let paths = event.as_ref().map(|event| event.paths.as_slice()).unwrap_or_default();
+    while paths.iter().any(|path| path.ends_with(HOLDS_THE_WATCHER) && path.exists()) {
+        std::thread::yield_now();
+    }
+}

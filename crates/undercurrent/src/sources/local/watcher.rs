@@ -131,6 +131,8 @@ impl Handler {
     fn take(&mut self, event: notify::Result<notify::Event>) {
         #[cfg(test)]
         super::testing::kill_by_name(&event);
+        #[cfg(test)]
+        super::testing::hold_by_name(&event);
         // After a gap nothing that follows is of use.
         if self.flags.overflowed.load(Ordering::Acquire) {
             return;

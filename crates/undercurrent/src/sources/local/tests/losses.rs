@@ -1,6 +1,7 @@
 //! What may have been missed, and what can not be watched or published.
 
 use std::fs;
+use std::time::Duration;
 
 use super::site::Site;
 use crate::sources::Source;
@@ -135,6 +136,22 @@ async fn a_watcher_thread_that_dies_leaves_doubt() {
     assert_eq!((health.as_str(), reason.as_str()), ("down", "the watcher has ended"));
     assert!(watched.try_barrier().await.is_err());
     watched.local.stop().await;
+}
+
+#[tokio::test]
+async fn a_watcher_that_hangs_is_not_believed_for_longer_than_its_lease() {
+    let mut site = Site::new();
+    site.options.lease = Duration::from_millis(200);
+    let watched = site.watch().await;
+    site.write(crate::sources::local::testing::HOLDS_THE_WATCHER, "x");
+    watched.until("in doubt", |watched| watched.mark() == Some(Mark::InDoubt)).await;
+    watched.until("down", |watched| watched.health().0 == "down").await;
+    assert!(!watched.is_watched(""));
+    assert!(watched.health().1.contains("no sign of life"), "{:?}", watched.health());
+    fs::remove_file(site.path(crate::sources::local::testing::HOLDS_THE_WATCHER)).unwrap();
+    watched.until("vouched for", |watched| watched.mark() == Some(Mark::Vouched)).await;
+    watched.until("live", |watched| watched.health().0 == "live").await;
+    assert!(watched.is_watched(""));
 }
 
 #[tokio::test]
