@@ -65,10 +65,34 @@ pub(crate) enum Command {
     Status,
     /// List the sources with their health
     Sources,
+    /// Look at the rules that say which names an event makes stale; needs no daemon
+    Rules {
+        #[command(subcommand)]
+        verb: RulesVerb,
+    },
     /// List the streams with their last events
     Streams {
         #[command(subcommand)]
         verb: Option<StreamsVerb>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesVerb {
+    /// Show which names an event makes stale, and by which rule; publishes nothing
+    Test {
+        /// A CloudEvent in JSON, @FILE, or - for stdin
+        #[arg(value_name = "EVENT|@FILE|-", default_value = "-")]
+        event: OsString,
+        /// The TOML file of `serve`, whose `rules` are added to the shipped ones
+        #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the shipped rules and those of the configuration, as TOML
+    Print {
+        /// The TOML file of `serve`, whose `rules` are added to the shipped ones
+        #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 

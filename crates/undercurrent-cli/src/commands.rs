@@ -3,6 +3,7 @@
 mod context;
 mod operate;
 mod publish;
+mod rules;
 mod serve;
 mod tail;
 
@@ -18,11 +19,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Command::Serve(serve) = &command {
         return serve::run(serve, &global).await;
     }
+    if let Command::Rules { verb } = &command {
+        return rules::run(verb, global.json);
+    }
     let client = target::client(&global).await?;
     let json = global.json;
     match &command {
-        // It needs no daemon: it is one.
-        Command::Serve(_) => Ok(ExitCode::SUCCESS),
+        // They need no daemon, and were run above.
+        Command::Serve(_) | Command::Rules { .. } => Ok(ExitCode::SUCCESS),
         Command::Publish(publish) => publish::run(publish, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
         Command::Get(get) => context::get(get, &client, json).await,

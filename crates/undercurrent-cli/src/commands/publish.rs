@@ -66,7 +66,7 @@ fn login() -> EventSource {
     named.unwrap_or_else(|_| "user/unknown".parse().expect("it is a source"))
 }
 
-fn refused(error: &EventError) -> Failure {
+pub(super) fn refused(error: &EventError) -> Failure {
     let code = if error.is_over_limit() { ErrorCode::TooLarge } else { ErrorCode::InvalidEvent };
     Failure::new(code, error.to_string())
 }

@@ -8,5 +8,6 @@ mod find;
 mod kit;
 mod life;
 mod publish;
+mod rules;
 mod tail;
 mod usage;
