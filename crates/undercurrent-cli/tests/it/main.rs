@@ -4,6 +4,7 @@
 
 mod context;
 mod crash;
+mod fill;
 mod find;
 mod kit;
 mod life;
