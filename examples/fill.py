@@ -1,28 +1,29 @@
-#!/usr/bin/env python3
-"""Fills a key of an Undercurrent daemon by ticket: fill.py URL KEY COMMAND [ARGUMENT...]
+"""Prints a key, and fills it with the output of a command when nobody has: fill.py KEY COMMAND...
 
-Exit code 0: the value was there, or was filled; 6: the key went stale meanwhile, nothing was put.
+A miss answers with a ticket, the place in the one order at which the key was missed. The value is put with it; if the key
+was made stale while the command ran, the daemon refuses, since the command may have read what was there before.
 """
-import json, subprocess, sys
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
+import json, os, subprocess, sys
+from urllib import error, parse, request
 
-url, key, command = sys.argv[1], sys.argv[2], sys.argv[3:]
-address = f"{url}/v1/context?key={quote(key, safe='')}"
-http = build_opener(ProxyHandler({}))  # the daemon is on this machine
-try:
-    sys.stdout.buffer.write(http.open(address).read())
-    sys.exit(0)
-except HTTPError as miss:
-    ticket = json.load(miss).get("ticket")
-    if ticket is None:
-        sys.exit(f"{key} can not be filled: the daemon answers {miss.code}")
-# The ticket is older than what is read now, so a change from here on is noticed.
-value = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-try:
-    http.open(Request(address, value, {"Undercurrent-Ticket": ticket}, method="PUT")).read()
-except HTTPError as refusal:
-    print(json.load(refusal)["message"], file=sys.stderr)
-    sys.exit(6 if refusal.code == 409 else 1)
+URL = os.environ.get("UNDERCURRENT_URL", "http://127.0.0.1:7433")
+
+
+def ask(method, key, body=None, **headers):
+    url = f"{URL}/v1/context?{parse.urlencode({'key': key})}"
+    try:
+        with request.urlopen(request.Request(url, body, headers, method=method)) as answer:
+            return answer.status, answer.read()
+    except error.HTTPError as refused:
+        return refused.code, refused.read()
+
+
+key, command = sys.argv[1], sys.argv[2:]
+status, value = ask("GET", key)
+if status == 404:
+    ticket = json.loads(value)["ticket"]
+    value = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    status, answer = ask("PUT", key, value, **{"undercurrent-ticket": ticket})
+    if status != 200:
+        sys.exit(f"not kept: {json.loads(answer)['message']}")
 sys.stdout.buffer.write(value)

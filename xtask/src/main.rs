@@ -34,13 +34,13 @@ enum Command {
         #[arg(long)]
         short: bool,
     },
-    /// Runs seeded workloads and checks that no read after a change was given the old value. A seed that fails fails
-    /// again.
+    /// Runs seeded workloads over every store and checks that no read after a change was given the old value. On one
+    /// thread and without events a seed that fails fails again.
     CheckFreshness {
         /// The first seed; each workload takes the next.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// For how many minutes.
+        /// For how many minutes; 0 runs the first seed alone.
         #[arg(long, default_value_t = 1)]
         minutes: u64,
     },

@@ -1,10 +1,10 @@
 //! What happened, as seen from outside.
 
-/// A moment: every operation's begin and end takes the next.
+/// A moment: ticks of a run on one thread, where every begin and end takes the next; nanoseconds on many threads.
 pub type Time = u64;
 
 /// The place of a leaf: a key whose value is a version counted by its one writer.
-pub type Leaf = usize;
+pub type Leaf = u32;
 
 /// What was done. Times are those of begin and end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub enum Operation {
         end: Time,
     },
     /// Reads that begin after the end must see at least this version.
+    ///
+    /// An invalidation that returned; a change that was found and announced; a change older than the time for which
+    /// values of its leaf may be served.
     Announce {
         /// Which leaf.
         leaf: Leaf,
@@ -28,6 +31,16 @@ pub enum Operation {
         version: u64,
         /// End: the invalidation has returned.
         end: Time,
+    },
+    /// Somebody has seen the event that says so: what it makes stale is announced (I8), and where the log is the source
+    /// the read is answered from it (I9).
+    Visible {
+        /// Which leaf.
+        leaf: Leaf,
+        /// The version that the event speaks of.
+        version: u64,
+        /// When it had been seen.
+        at: Time,
     },
     /// A read answered.
     Read {
@@ -49,8 +62,17 @@ pub enum Promise {
     Nothing,
     /// Everything that was announced before it began (I1).
     Announced,
-    /// Everything that was written before it began (I2).
+    /// Everything that was announced before that moment: the one of a token (I3), or the begin less an age (I4).
+    AnnouncedBefore(Time),
+    /// Everything that was written before it began (I2, `synced`).
     Written,
+    /// The state of all its leaves at one instant of the read (I2, `verified`).
+    Instant,
+    /// Nothing, since it could not be loaded: for those who asked for that (I7).
+    OnError {
+        /// Whether the reader did.
+        asked: bool,
+    },
 }
 
 /// What a read saw of a leaf.
@@ -58,7 +80,7 @@ pub enum Promise {
 pub enum Seen {
     /// A version.
     Version(u64),
-    /// That the leaf is not there: true of every version for which [`is_absent`] says so.
+    /// That the leaf is not there: true of every version for which [`is_absent`] says so (I6).
     Absent,
 }
 

@@ -1,13 +1,17 @@
 //! Whether a history is one that was promised.
+//!
+//! Two passes: what was written and announced of each leaf, sorted; then each read by itself, with a binary search for
+//! each leaf that it saw.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
 
 use crate::history::{Leaf, Operation, Promise, Seen, Time, is_absent};
 
 /// A read that should not have been answered so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// It is older than what the read had to see.
+    /// It is older than what the read had to see (I1, I2, I3, I4, I6, I8, I9).
     Stale {
         /// The place of the read in the history.
         read: usize,
@@ -18,20 +22,43 @@ pub enum Violation {
         /// The oldest version that would have done.
         oldest: u64,
     },
-    /// It is newer than anything written before the read ended.
+    /// It is newer than anything written before the read ended (I5).
     FromTheFuture {
         /// The place of the read in the history.
         read: usize,
         /// The leaf.
         leaf: Leaf,
     },
-    /// It was made from two versions of one leaf.
+    /// It was made from two versions of one leaf (I5).
     Mixed {
         /// The place of the read in the history.
         read: usize,
         /// The leaf.
         leaf: Leaf,
     },
+    /// At no instant of the read were all leaves so (I2, `verified`).
+    NeverAtOnce {
+        /// The place of the read in the history.
+        read: usize,
+    },
+    /// It is what was in memory when the load failed, and the reader had not asked for that (I7).
+    Unasked {
+        /// The place of the read in the history.
+        read: usize,
+    },
+}
+
+impl Violation {
+    /// Returns the place of the read in the history.
+    pub fn read(&self) -> usize {
+        match self {
+            Self::Stale { read, .. }
+            | Self::FromTheFuture { read, .. }
+            | Self::Mixed { read, .. }
+            | Self::NeverAtOnce { read }
+            | Self::Unasked { read } => *read,
+        }
+    }
 }
 
 /// What must be seen from a moment on: the highest version of all steps up to it.
@@ -58,133 +85,136 @@ impl Steps {
         let count = self.0.partition_point(|(at, _)| *at < time);
         if count == 0 { 0 } else { self.0[count - 1].1 }
     }
+
+    /// Returns the moment at which a version was reached, if it was.
+    fn reached(&self, version: u64) -> Option<Time> {
+        self.0.get(self.0.partition_point(|(_, at)| *at < version)).map(|(time, _)| *time)
+    }
 }
 
+/// What is known of a leaf.
 #[derive(Default)]
 struct Known {
     announced: Steps,
-    written: Steps,
     begun: Steps,
+    written: Steps,
+}
+
+/// What is known of all leaves: their numbers are small.
+#[derive(Default)]
+struct Leaves {
+    known: Vec<Known>,
+    nothing: Known,
+}
+
+impl Leaves {
+    fn of(history: &[Operation]) -> Self {
+        let mut leaves = Self::default();
+        for operation in history {
+            match *operation {
+                Operation::Write { leaf, version, begin, end } => {
+                    leaves.entry(leaf).begun.add(begin, version);
+                    leaves.entry(leaf).written.add(end, version);
+                }
+                Operation::Announce { leaf, version, end: at } | Operation::Visible { leaf, version, at } => {
+                    leaves.entry(leaf).announced.add(at, version);
+                }
+                Operation::Read { .. } => {}
+            }
+        }
+        for known in &mut leaves.known {
+            known.announced.settle();
+            known.begun.settle();
+            known.written.settle();
+        }
+        leaves
+    }
+
+    fn entry(&mut self, leaf: Leaf) -> &mut Known {
+        let place = leaf as usize;
+        if self.known.len() <= place {
+            self.known.resize_with(place + 1, Known::default);
+        }
+        &mut self.known[place]
+    }
+
+    fn get(&self, leaf: Leaf) -> &Known {
+        self.known.get(leaf as usize).unwrap_or(&self.nothing)
+    }
 }
 
 /// Returns every violation, in the order of the reads. Costs O(n log n).
 pub fn judge(history: &[Operation]) -> Vec<Violation> {
-    let mut leaves: BTreeMap<Leaf, Known> = BTreeMap::new();
-    for operation in history {
-        match *operation {
-            Operation::Write { leaf, version, begin, end } => {
-                let known = leaves.entry(leaf).or_default();
-                known.begun.add(begin, version);
-                known.written.add(end, version);
-            }
-            Operation::Announce { leaf, version, end } => {
-                leaves.entry(leaf).or_default().announced.add(end, version);
-            }
-            Operation::Read { .. } => {}
-        }
-    }
-    for known in leaves.values_mut() {
-        known.announced.settle();
-        known.written.settle();
-        known.begun.settle();
-    }
-    let nothing = Known::default();
+    let leaves = Leaves::of(history);
     let mut violations = Vec::new();
     for (read, operation) in history.iter().enumerate() {
         let Operation::Read { promise, saw, begin, end } = operation else { continue };
-        let mut first: BTreeMap<Leaf, Seen> = BTreeMap::new();
-        for &(leaf, seen) in saw {
-            if *first.entry(leaf).or_insert(seen) != seen {
+        let view = View { leaves: &leaves, read, promise: *promise, begin: *begin, end: *end };
+        if *promise == (Promise::OnError { asked: false }) {
+            violations.push(Violation::Unasked { read });
+        }
+        for (place, &(leaf, seen)) in saw.iter().enumerate() {
+            // A value has a handful of leaves: looking at them is quicker than a map.
+            if saw[..place].iter().any(|&(other, before)| other == leaf && before != seen) {
                 violations.push(Violation::Mixed { read, leaf });
             }
-            let known = leaves.get(&leaf).unwrap_or(&nothing);
-            let oldest = match promise {
-                Promise::Nothing => 0,
-                Promise::Announced => known.announced.before(*begin),
-                Promise::Written => known.written.before(*begin),
-            };
-            let newest = known.begun.before(*end);
-            match seen {
-                Seen::Version(version) if version < oldest => {
-                    violations.push(Violation::Stale { read, leaf, saw: seen, oldest });
-                }
-                Seen::Version(version) if version > newest || is_absent(version) => {
-                    violations.push(Violation::FromTheFuture { read, leaf });
-                }
-                Seen::Absent if !(oldest..=newest).any(is_absent) => {
-                    violations.push(Violation::Stale { read, leaf, saw: seen, oldest });
-                }
-                Seen::Version(_) | Seen::Absent => {}
-            }
+            violations.extend(view.fault(leaf, seen));
+        }
+        if *promise == Promise::Instant && !view.is_at_once(saw) {
+            violations.push(Violation::NeverAtOnce { read });
         }
     }
     violations
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// One read before what is known.
+struct View<'a> {
+    leaves: &'a Leaves,
+    read: usize,
+    promise: Promise,
+    begin: Time,
+    end: Time,
+}
 
-    fn write(version: u64, begin: Time, end: Time) -> Operation {
-        Operation::Write { leaf: 0, version, begin, end }
-    }
-
-    fn announce(version: u64, end: Time) -> Operation {
-        Operation::Announce { leaf: 0, version, end }
-    }
-
-    fn read(promise: Promise, saw: &[u64], begin: Time, end: Time) -> Operation {
-        let saw = saw.iter().map(|version| (0, Seen::Version(*version))).collect();
-        Operation::Read { promise, saw, begin, end }
-    }
-
-    fn check(history: &[Operation], good: bool) {
-        assert_eq!(judge(history).is_empty(), good, "{history:?}: {:?}", judge(history));
-    }
-
-    #[test]
-    fn a_fresh_read_may_be_old_until_the_change_is_announced() {
-        let changed = [write(1, 1, 2), announce(1, 5)];
-        for (begin, saw, good) in [(3, 0, true), (4, 0, true), (6, 0, false), (6, 1, true), (3, 1, true)] {
-            let mut history = changed.to_vec();
-            history.push(read(Promise::Announced, &[saw], begin, 9));
-            check(&history, good);
+impl View<'_> {
+    /// Returns the oldest version that the read may see.
+    fn oldest(&self, known: &Known) -> u64 {
+        match self.promise {
+            Promise::Nothing | Promise::OnError { .. } => 0,
+            Promise::Announced => known.announced.before(self.begin),
+            Promise::AnnouncedBefore(time) => known.announced.before(time.min(self.begin)),
+            Promise::Written | Promise::Instant => known.written.before(self.begin),
         }
     }
 
-    #[test]
-    fn an_announcement_counts_for_the_version_that_it_began_with() {
-        let history = [write(1, 1, 2), write(2, 3, 4), announce(1, 5), read(Promise::Announced, &[1], 6, 7)];
-        check(&history, true);
+    fn fault(&self, leaf: Leaf, saw: Seen) -> Option<Violation> {
+        let known = self.leaves.get(leaf);
+        let (oldest, newest) = (self.oldest(known), known.begun.before(self.end));
+        let read = self.read;
+        match saw {
+            Seen::Version(version) if version < oldest => Some(Violation::Stale { read, leaf, saw, oldest }),
+            Seen::Version(version) if version > newest || is_absent(version) => {
+                Some(Violation::FromTheFuture { read, leaf })
+            }
+            Seen::Absent if !(oldest..=newest).any(is_absent) => {
+                Some(Violation::Stale { read, leaf, saw, oldest })
+            }
+            Seen::Version(_) | Seen::Absent => None,
+        }
     }
 
-    #[test]
-    fn a_verified_read_must_see_what_was_written_before_it_began() {
-        check(&[write(1, 1, 2), read(Promise::Written, &[0], 3, 4)], false);
-        check(&[write(1, 1, 5), read(Promise::Written, &[0], 3, 4)], true);
-        check(&[write(1, 1, 5), read(Promise::Written, &[1], 3, 4)], true);
-    }
-
-    #[test]
-    fn nothing_comes_from_the_future() {
-        check(&[read(Promise::Nothing, &[1], 1, 2), write(1, 3, 4)], false);
-        check(&[read(Promise::Nothing, &[1], 1, 4), write(1, 3, 5)], true);
-    }
-
-    #[test]
-    fn nothing_is_mixed() {
-        let two = [write(1, 1, 2), write(2, 3, 4), read(Promise::Nothing, &[1, 2], 5, 6)];
-        check(&two, false);
-    }
-
-    #[test]
-    fn absence_is_held_to_the_same() {
-        let gone = |begin| {
-            let saw = vec![(0, Seen::Absent)];
-            Operation::Read { promise: Promise::Announced, saw, begin, end: begin + 1 }
-        };
-        let writes = [write(1, 1, 1), write(2, 2, 2), write(3, 3, 3), write(4, 4, 4)];
-        check(&[&writes[..], &[announce(4, 10), gone(8)]].concat(), true);
-        check(&[&writes[..], &[announce(4, 10), gone(11)]].concat(), false);
+    /// Says whether there was an instant of the read at which the leaves can have been so. Absence is left out: it may
+    /// be that of several versions.
+    fn is_at_once(&self, saw: &[(Leaf, Seen)]) -> bool {
+        let (mut from, mut to) = (self.begin, self.end);
+        for &(leaf, seen) in saw {
+            let Seen::Version(version) = seen else { continue };
+            let known = self.leaves.get(leaf);
+            if version > 0 {
+                from = from.max(known.begun.reached(version).unwrap_or(from));
+            }
+            to = to.min(known.written.reached(version + 1).unwrap_or(to));
+        }
+        from <= to
     }
 }

@@ -2,8 +2,20 @@
 //!
 //! A [`workload`] of writers, invalidators and readers runs on an engine and records when each operation began and
 //! ended. The [`judge`] knows nothing of the engine: it looks at the history alone, in O(n log n).
+//!
+//! The [`plans`] are a table: over which store, and whether on one thread, where a seed that fails fails again, or on
+//! many. On one thread the [`dice`] say who goes on, and a hook works between steps that no task can come between: it
+//! reads or invalidates between the look at the floors and the raise of `as_of`, or between the floors and `applied`.
+//! Whether the machine keeps these steps in the order in which they are written is a question for `undercurrent-loom`.
+//!
+//! The only thing on another thread there is the flusher of the embedded store, which decides when events become
+//! visible: the plan `events` has them, and a seed of it fails again most of the time.
 
+pub mod dice;
 pub mod history;
 pub mod judge;
-pub mod random;
+pub mod plans;
+pub mod remote;
+mod tasks;
 pub mod workload;
+mod world;

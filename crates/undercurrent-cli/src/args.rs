@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
-use undercurrent_client::Start;
 use undercurrent_server::Listen;
-use undercurrent_types::{Durability, EventSource, EventType, Level, Seq, StreamName, Token, Version};
+use undercurrent_types::{
+    Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +19,7 @@ Examples:
   undercurrent tail sessions/42 --json            history, then live, one CloudEvent a line
   undercurrent put state:task-7 '{\"done\":false}'
   undercurrent explain file:src/lib.rs            why the last answer was allowed
+  undercurrent changes agent-7                    what is not as it was when `get --session agent-7` gave it
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found or gone, 4 unavailable, 5 timed out, 6 conflict, 7 denied.";
 
@@ -59,17 +62,21 @@ pub(crate) enum Command {
     Invalidate(Invalidate),
     /// Say why the last answer about a key was allowed, and what made the one before stale
     Explain(OneKey),
+    /// Say what has changed since a session read it
+    Changes(Changes),
+    /// Wait until a key has another value, and print its version; exit code 5 when the time is over
+    Wait(Wait),
     /// Fail with exit code 6 if a key is not at this version any more: ask before an edit
     Check(Check),
-    /// Say what the daemon is doing
-    Status,
-    /// List the sources with their health
-    Sources,
-    /// Look at the rules that say which names an event makes stale; needs no daemon
+    /// Try the rules by which events make names stale
     Rules {
         #[command(subcommand)]
         verb: RulesVerb,
     },
+    /// Say what the daemon is doing
+    Status,
+    /// List the sources with their health
+    Sources,
     /// List the streams with their last events
     Streams {
         #[command(subcommand)]
@@ -79,21 +86,24 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesVerb {
-    /// Show which names an event makes stale, and by which rule; publishes nothing
-    Test {
-        /// A CloudEvent in JSON, @FILE, or - for stdin
-        #[arg(value_name = "EVENT|@FILE|-", default_value = "-")]
-        event: OsString,
-        /// The TOML file of `serve`, whose `rules` are added to the shipped ones
-        #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
-    /// Print the shipped rules and those of the configuration, as TOML
-    Print {
-        /// The TOML file of `serve`, whose `rules` are added to the shipped ones
-        #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
+    /// Say which names an event would make stale, and by which rule; publishes nothing
+    Test(RulesTest),
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent rules test '{\"type\":\"state_update.task\",\"source\":\"user/me\",\"subject\":\"state:task-7\"}'
+  undercurrent rules test @event.json --rules my-rules.toml        these rules, and no daemon
+
+`id` and `specversion` may be left out.")]
+pub(crate) struct RulesTest {
+    /// A CloudEvent in JSON, @FILE, or - for stdin
+    #[arg(value_name = "EVENT|@FILE|-")]
+    pub(crate) event: OsString,
+    /// Test the shipped rules and those of this TOML file, without a daemon
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +180,9 @@ pub(crate) struct Publish {
     /// What the stream promises, if this creates it: memory, page or durable
     #[arg(long)]
     pub(crate) durability: Option<Durability>,
+    /// Only to those who `tail --ephemeral` now: it is not kept and makes nothing stale
+    #[arg(long, conflicts_with_all = ["lines", "expected_seq", "durability"])]
+    pub(crate) ephemeral: bool,
     /// One event per line of stdin: its data with --type, a whole CloudEvent without
     #[arg(long)]
     pub(crate) lines: bool,
@@ -181,13 +194,15 @@ Examples:
   undercurrent tail sessions/42
   undercurrent tail sessions/42 --json --no-follow | jq .data
   undercurrent tail local/project --from now --type 'observation.*'
+  undercurrent tail 'sessions/*'                   all sessions, in the order in which things happened
+  undercurrent tail '$invalidations' --from now
   undercurrent tail sessions/42 --from 0000000000000001.0000000000000017")]
 pub(crate) struct Tail {
-    /// The stream
-    pub(crate) stream: StreamName,
+    /// The stream; with a `*` at its end all streams that begin so; `$invalidations` for what was made stale
+    pub(crate) stream: String,
     /// Where to begin: `beginning`, `now`, or a cursor (the `sequence` of an event)
     #[arg(long, default_value = "beginning", value_name = "CURSOR")]
-    pub(crate) from: Start,
+    pub(crate) from: String,
     /// Only events of this type, or with a `*` at its end of all that begin so; may be repeated
     #[arg(long = "type", value_name = "PATTERN")]
     pub(crate) types: Vec<String>,
@@ -197,6 +212,9 @@ pub(crate) struct Tail {
     /// Only events about this subject; may be repeated
     #[arg(long = "subject", value_name = "KEY")]
     pub(crate) subjects: Vec<OsString>,
+    /// Also events that are not kept, as they come
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
     /// End after this many events
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
@@ -223,7 +241,7 @@ pub(crate) struct Get {
     /// At least as fresh as the write that this token was the answer to
     #[arg(long, value_name = "TOKEN")]
     pub(crate) after: Option<Token>,
-    /// Print nothing if this is still the version
+    /// Print only what has changed since this version: a unified diff, or the value where there can be none
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<Version>,
     /// Load it, whatever is in memory
@@ -232,6 +250,9 @@ pub(crate) struct Get {
     /// Take what is in memory if it can not be loaded
     #[arg(long)]
     pub(crate) stale_on_error: bool,
+    /// Remember for this session what was read, so that `changes` can say what is different later
+    #[arg(long, env = "UNDERCURRENT_SESSION", value_name = "NAME")]
+    pub(crate) session: Option<SessionName>,
 }
 
 #[derive(Debug, ArgGroup)]
@@ -244,6 +265,15 @@ pub(crate) struct Put {
     /// The ticket of the miss that this fills; refused if the key has moved since
     #[arg(long)]
     pub(crate) ticket: Option<String>,
+    /// A key that the value was made from, with the version that was read; stale with it; may be repeated
+    #[arg(long = "input", value_name = "KEY=VERSION")]
+    pub(crate) inputs: Vec<OsString>,
+    /// A tag that makes the value stale, such as repo:/path; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// For how long it may be served: 500ms, 30s or 10m
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) ttl: Option<Duration>,
 }
 
 #[derive(Debug, ArgGroup)]
@@ -263,12 +293,43 @@ pub(crate) struct OneKey {
 }
 
 #[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent get file:src/lib.rs --session agent-7
+  undercurrent changes agent-7                    the same text as long as the same has changed
+  undercurrent changes agent-7 --ack              the same, and not again")]
+pub(crate) struct Changes {
+    /// The session that the reads named with `--session`
+    #[arg(env = "UNDERCURRENT_SESSION", value_name = "SESSION")]
+    pub(crate) session: SessionName,
+    /// Count what is printed as seen
+    #[arg(long)]
+    pub(crate) ack: bool,
+}
+
+#[derive(Debug, ArgGroup)]
+pub(crate) struct Wait {
+    /// The key
+    pub(crate) key: OsString,
+    /// The version that it should no longer have [default: the one it has now]
+    #[arg(long)]
+    pub(crate) version: Option<Version>,
+    /// For how long: 500ms, 30s or 10m
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, ArgGroup)]
 pub(crate) struct Check {
     /// The key
     pub(crate) key: OsString,
     /// The version that the edit was made from
     #[arg(long)]
     pub(crate) version: Version,
+}
+
+fn time(text: &str) -> Result<Duration, &'static str> {
+    parse_time(text).ok_or("expected a time such as 500ms, 30s or 10m")
 }
 
 fn seq(text: &str) -> Result<Seq, std::num::ParseIntError> {

@@ -9,7 +9,7 @@ mod tail;
 
 use std::process::ExitCode;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, RulesVerb};
 use crate::failure::Failure;
 use crate::target;
 
@@ -19,13 +19,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Command::Serve(serve) = &command {
         return serve::run(serve, &global).await;
     }
-    if let Command::Rules { verb } = &command {
-        return rules::run(verb, global.json);
+    if let Command::Rules { verb: RulesVerb::Test(test) } = &command {
+        return rules::test(test, &global).await;
     }
     let client = target::client(&global).await?;
     let json = global.json;
     match &command {
-        // They need no daemon, and were run above.
+        // One is a daemon, and the other may do without.
         Command::Serve(_) | Command::Rules { .. } => Ok(ExitCode::SUCCESS),
         Command::Publish(publish) => publish::run(publish, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
@@ -33,6 +33,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Put(put) => context::put(put, &client, json).await,
         Command::Invalidate(invalidate) => context::invalidate(invalidate, &client, json).await,
         Command::Explain(explain) => context::explain(explain, &client, json).await,
+        Command::Changes(changes) => context::changes(changes, &client, json).await,
+        Command::Wait(wait) => context::wait(wait, &client, json).await,
         Command::Check(check) => context::check(check, &client, json).await,
         Command::Status => operate::status(&client, json).await,
         Command::Sources => operate::sources(&client, json).await,

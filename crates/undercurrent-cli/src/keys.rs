@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use undercurrent_types::{ErrorCode, Key, Name, path_text};
+use undercurrent_types::{ErrorCode, Key, Name, Version, path_text};
 
 use crate::failure::Failure;
 
@@ -15,6 +15,19 @@ pub(crate) fn key(given: &OsStr) -> Result<Key, Failure> {
         let failure = Failure::new(ErrorCode::InvalidKey, error.to_string());
         if text.contains(':') { failure } else { failure.hint(format!("a file is named `file:{text}`")) }
     })
+}
+
+/// Reads a key and the version of it that was read. A version has no `=`, and a key may have some.
+pub(crate) fn input(given: &OsStr) -> Result<(Key, Version), Failure> {
+    let bytes = given.as_bytes();
+    let parts = bytes.iter().rposition(|byte| *byte == b'=').and_then(|at| {
+        let version = std::str::from_utf8(&bytes[at + 1..]).ok()?;
+        Some((OsStr::from_bytes(&bytes[..at]), version.parse().ok()?))
+    });
+    let Some((text, version)) = parts else {
+        return Err(Failure::usage(format!("`{}` is not KEY=VERSION", given.display())));
+    };
+    Ok((key(text)?, version))
 }
 
 /// Reads the subject of an event: a key, where it is one, or any text.

@@ -71,14 +71,7 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     Ok(file)
 }
 
-/// Returns the rules of a configuration, and the file of those that are not shipped.
-pub(crate) fn rules_of(config: Option<&Path>) -> Result<(RuleSet, Option<PathBuf>), Failure> {
-    let file = config.map(read_file).transpose()?.unwrap_or_default();
-    let rules = file.rules.as_deref().map_or_else(|| Ok(RuleSet::shipped()), read_rules)?;
-    Ok((rules, file.rules))
-}
-
-/// Reads rules and puts them behind the shipped ones; what is wrong is named with its place.
+/// Reads rules and puts them behind the shipped ones; what is wrong is named with its line.
 pub(crate) fn read_rules(path: &Path) -> Result<RuleSet, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("`{}`: {error}", path.display())))?;

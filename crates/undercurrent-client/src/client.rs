@@ -7,7 +7,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{Durability, ErrorBody, ErrorCode, Event, Key, Name, Seq, StreamName};
+use undercurrent_types::{
+    Durability, ErrorBody, ErrorCode, Event, Key, LogCursor, Name, Seq, SessionName, StreamName, Version,
+};
 
 use crate::context::Get;
 use crate::error::ClientError;
@@ -33,6 +35,19 @@ pub struct PublishOptions {
     pub expected_seq: Option<Seq>,
     /// What the stream promises, if this event creates it.
     pub durability: Option<Durability>,
+}
+
+/// What a value that is put depends on, and how long it may be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// The ticket of the miss that the value fills.
+    pub ticket: Option<String>,
+    /// The keys that the value was made from, each with the version that was read.
+    pub inputs: Vec<(Key, Version)>,
+    /// Tags that make it stale, besides its key and inputs.
+    pub tags: Vec<Name>,
+    /// For how long it may be served.
+    pub max_age: Option<Duration>,
 }
 
 impl Client {
@@ -98,6 +113,20 @@ impl Client {
         self.json(request.body(event.to_json())).await
     }
 
+    /// Hands an event to those who follow the stream and its ephemeral events now; it is not kept.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn publish_ephemeral(
+        &self,
+        stream: &StreamName,
+        event: &Event,
+    ) -> Result<wire::Passed, ClientError> {
+        let request = self.post_events(stream, PublishOptions::default()).query(&[("ephemeral", "true")]);
+        self.json(request.header(CONTENT_TYPE, "application/cloudevents+json").body(event.to_json())).await
+    }
+
     /// Publishes events, all or none.
     ///
     /// # Errors
@@ -124,7 +153,13 @@ impl Client {
 
     /// Prepares a subscription to a stream, from its beginning unless something else is said.
     pub fn subscribe(&self, stream: &StreamName) -> Subscribe {
-        Subscribe::new(self.clone(), stream.clone())
+        Subscribe::new(self.clone(), stream)
+    }
+
+    /// Prepares a subscription to all streams that a pattern such as `sessions/*` covers, in one order; or to
+    /// `$invalidations`, which says what was made stale.
+    pub fn subscribe_all(&self, pattern: &str) -> Subscribe<LogCursor> {
+        Subscribe::all(self.clone(), pattern)
     }
 
     /// Prepares a read of a piece of context.
@@ -141,10 +176,14 @@ impl Client {
         &self,
         key: &Key,
         value: Bytes,
-        ticket: Option<&str>,
+        options: &PutOptions,
     ) -> Result<wire::Written, ClientError> {
-        let request = self.request(Method::PUT, "/v1/context").query(&[("key", key.as_str())]).body(value);
-        let request = match ticket {
+        let mut query = vec![("key", key.to_string())];
+        query.extend(options.inputs.iter().map(|(key, version)| ("input", format!("{key}={version}"))));
+        query.extend(options.tags.iter().map(|tag| ("tag", tag.to_string())));
+        query.extend(options.max_age.iter().map(|age| ("ttl", format!("{}ms", age.as_millis()))));
+        let request = self.request(Method::PUT, "/v1/context").query(&query).body(value);
+        let request = match &options.ticket {
             Some(ticket) => request.header(header::TICKET, ticket),
             None => request,
         };
@@ -170,6 +209,28 @@ impl Client {
     /// Fails as the daemon says.
     pub async fn explain(&self, key: &Key) -> Result<wire::Explanation, ClientError> {
         self.json(self.request(Method::GET, "/v1/explain").query(&[("key", key.as_str())])).await
+    }
+
+    /// Returns what has changed since a session read it; with `ack` that counts as seen.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn changes(&self, session: &SessionName, ack: bool) -> Result<wire::Notice, ClientError> {
+        let method = if ack { Method::POST } else { Method::GET };
+        let request = self.request(method, "/v1/changes").query(&[("session", session.as_str())]);
+        self.json(if ack { request.query(&[("ack", "true")]) } else { request }).await
+    }
+
+    /// Returns which names an event would make stale, and by which rules; nothing is published.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn test_rules(&self, event: &Event) -> Result<wire::RulesTested, ClientError> {
+        let request = self.request(Method::POST, "/v1/rules/test");
+        let request = request.header(CONTENT_TYPE, "application/cloudevents+json");
+        self.json(request.body(event.to_json())).await
     }
 
     /// Returns what the daemon is doing.

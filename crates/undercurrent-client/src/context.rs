@@ -1,17 +1,20 @@
 //! Reading context.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use reqwest::header::{ACCEPT, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{Key, Level, Token, Version};
+use undercurrent_types::{ErrorCode, Key, Level, SessionName, Token, Version};
 
 use crate::client::Client;
 use crate::error::ClientError;
+
+/// How long one request waits for a change: as long as the daemon lets it.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A read in preparation.
 #[derive(Clone, Debug)]
@@ -24,6 +27,7 @@ pub struct Get {
     if_version: Option<Version>,
     reload: bool,
     stale_on_error: bool,
+    session: Option<SessionName>,
 }
 
 /// A value with the reasons to trust it.
@@ -47,7 +51,16 @@ pub struct Answer {
 
 impl Get {
     pub(crate) fn new(client: Client, key: Key) -> Self {
-        Self { client, key, level: None, after: None, if_version: None, reload: false, stale_on_error: false }
+        Self {
+            client,
+            key,
+            level: None,
+            after: None,
+            if_version: None,
+            reload: false,
+            stale_on_error: false,
+            session: None,
+        }
     }
 
     /// Asks for a level instead of the key's default.
@@ -75,13 +88,22 @@ impl Get {
         Self { stale_on_error: true, ..self }
     }
 
+    /// Makes it a read of a session, which can ask later what has changed.
+    pub fn session(self, session: SessionName) -> Self {
+        Self { session: Some(session), ..self }
+    }
+
     /// Reads the bytes of the value; `None` where the version is the one that the caller has.
     ///
     /// # Errors
     ///
     /// Fails as the daemon says. That what the key names is not there is an answer, not an error.
     pub async fn answer(self) -> Result<Option<Answer>, ClientError> {
-        let response = self.request().send().await.map_err(|error| self.client.broken(error))?;
+        self.receive(self.request()).await
+    }
+
+    async fn receive(&self, request: RequestBuilder) -> Result<Option<Answer>, ClientError> {
+        let response = request.send().await.map_err(|error| self.client.broken(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(|error| self.client.broken(error))?;
         let is_absent = headers.get(header::EXISTS).is_some_and(|exists| exists == "false");
@@ -108,7 +130,62 @@ impl Get {
         context.map(Some).map_err(|error| self.client.foreign(format!("its answer does not parse: {error}")))
     }
 
+    /// Reads what became of the value since a version of it was read.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Get::answer`] does.
+    pub async fn changed_since(self, version: Version) -> Result<wire::Changed, ClientError> {
+        let request = self.request_to("/v1/context/changed").query(&[("version", version.to_string())]);
+        self.client.json(request).await
+    }
+
+    /// Waits until the value is another than `version`; without one, than now. The level is the key's own.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `timed_out` when the time is over, and as the daemon says.
+    pub async fn changed_from(
+        self,
+        version: Option<Version>,
+        timeout: Duration,
+    ) -> Result<Answer, ClientError> {
+        let version = match version {
+            Some(version) => version,
+            None => self.version_now().await?,
+        };
+        let began = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(began.elapsed());
+            let query = [
+                ("key", self.key.to_string()),
+                ("version", version.to_string()),
+                ("timeout", format!("{}ms", left.min(WAIT).as_millis())),
+            ];
+            let request = self.client.request(Method::GET, "/v1/context/wait").query(&query);
+            match self.receive(request).await {
+                Err(ClientError::Refused(body)) if body.code == ErrorCode::TimedOut && left > WAIT => {}
+                Err(error) => return Err(error),
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => return Err(self.client.foreign("it answered 304 to a wait".to_owned())),
+            }
+        }
+    }
+
+    /// What is not cached counts as absent.
+    async fn version_now(&self) -> Result<Version, ClientError> {
+        match self.receive(self.request()).await {
+            Ok(answer) => Ok(answer.map_or(Version::of(None), |answer| answer.version)),
+            Err(ClientError::Refused(body)) if body.code == ErrorCode::NotFound => Ok(Version::of(None)),
+            Err(error) => Err(error),
+        }
+    }
+
     fn request(&self) -> RequestBuilder {
+        self.request_to("/v1/context")
+    }
+
+    fn request_to(&self, path: &str) -> RequestBuilder {
         let mut query = vec![("key", self.key.as_str().to_owned())];
         if let Some(token) = self.after {
             query.push(("after", token.to_string()));
@@ -119,9 +196,12 @@ impl Get {
         if self.stale_on_error {
             query.push(("stale_on_error", "true".to_owned()));
         }
-        let mut request = self.client.request(Method::GET, "/v1/context").query(&query);
+        let mut request = self.client.request(Method::GET, path).query(&query);
         if let Some(level) = self.level {
             request = request.header("prefer", format!("freshness=\"{level}\""));
+        }
+        if let Some(session) = &self.session {
+            request = request.header(header::SESSION, session.as_str());
         }
         if let Some(version) = self.if_version {
             request = request.header(IF_NONE_MATCH, format!("\"{version}\""));

@@ -10,9 +10,9 @@ mod error;
 mod sse;
 mod subscription;
 
-pub use client::{Client, PublishOptions};
+pub use client::{Client, PublishOptions, PutOptions};
 pub use context::{Answer, Get};
 pub use error::ClientError;
 pub use sse::{Frame, FrameTooLarge, Parser};
-pub use subscription::{Delivery, Received, Subscribe, Subscription};
+pub use subscription::{Delivery, Place, Received, Subscribe, Subscription};
 pub use undercurrent_types::Start;

@@ -1,5 +1,7 @@
 //! Following a stream, across broken connections.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +9,12 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use undercurrent_types::{Cursor, ErrorBody, Event, EventError, Start, StreamName, wire};
+use undercurrent_types::{Cursor, ErrorBody, Event, EventError, LogCursor, Start, StreamName, wire};
+
+/// A cursor of one stream, or a [`LogCursor`] of several.
+pub trait Place: Copy + fmt::Display + FromStr<Err: fmt::Display> {}
+
+impl<C: Copy + fmt::Display + FromStr<Err: fmt::Display>> Place for C {}
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -21,11 +28,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What a subscription brings.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Delivery {
+pub enum Delivery<C = Cursor> {
     /// An event.
-    Event(Received),
+    Event(Received<C>),
     /// The end of the history: what follows is live. Comes again after each new connection.
-    CaughtUp(Cursor),
+    CaughtUp(C),
+    /// An event that is not kept, and how many before it were dropped because the reader was slow.
+    Ephemeral(Bytes, u64),
     /// Events that the stream does not have any more.
     Gap(wire::Gap),
     /// The connection broke; the next call connects anew, and goes on where the subscription stood.
@@ -34,41 +43,57 @@ pub enum Delivery {
 
 /// An event as the daemon sent it.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct Received<C = Cursor> {
     /// Where to go on after it.
-    pub cursor: Cursor,
+    pub cursor: C,
     /// The event in CloudEvents JSON, one line.
     pub json: Bytes,
 }
 
-impl Received {
+impl<C> Received<C> {
     /// Reads the event.
     ///
     /// # Errors
     ///
     /// Fails when the daemon sent no event.
     pub fn event(&self) -> Result<Event, EventError> {
-        Event::from_committed_json(&self.json)
+        Event::from_committed_json(&self.json).or_else(|_| Event::from_json(&self.json))
     }
 }
 
 /// A subscription in preparation.
 #[derive(Clone, Debug)]
 #[must_use = "a subscription does nothing until it is opened"]
-pub struct Subscribe {
+pub struct Subscribe<C = Cursor> {
     client: Client,
-    stream: StreamName,
-    start: Start,
+    path: String,
+    start: Start<C>,
     filter: Vec<(&'static str, String)>,
 }
 
 impl Subscribe {
-    pub(crate) fn new(client: Client, stream: StreamName) -> Self {
-        Self { client, stream, start: Start::default(), filter: Vec::new() }
+    pub(crate) fn new(client: Client, stream: &StreamName) -> Self {
+        Self { client, path: format!("/v1/events/{stream}"), start: Start::default(), filter: Vec::new() }
     }
+}
 
+impl Subscribe<LogCursor> {
+    pub(crate) fn all(client: Client, pattern: &str) -> Self {
+        let filter = vec![("streams", pattern.to_owned())];
+        Self { client, path: "/v1/events".to_owned(), start: Start::default(), filter }
+    }
+}
+
+impl Subscribe {
+    /// Asks for the ephemeral events of the stream as well, once the history has been given.
+    pub fn with_ephemeral(self) -> Self {
+        self.with("ephemeral", "true")
+    }
+}
+
+impl<C: Place> Subscribe<C> {
     /// Says where to begin.
-    pub fn from(self, start: Start) -> Self {
+    pub fn from(self, start: Start<C>) -> Self {
         Self { start, ..self }
     }
 
@@ -92,7 +117,7 @@ impl Subscribe {
     /// # Errors
     ///
     /// Fails when no daemon answers or the daemon refuses.
-    pub async fn open(self) -> Result<Subscription, ClientError> {
+    pub async fn open(self) -> Result<Subscription<C>, ClientError> {
         let connection = self.connect(self.start).await?;
         let start = self.start;
         Ok(Subscription { subscribe: self, start, connection: Some(connection), failures: 0 })
@@ -103,8 +128,8 @@ impl Subscribe {
         self
     }
 
-    async fn connect(&self, start: Start) -> Result<Connection, ClientError> {
-        let request = self.client.request(Method::GET, &format!("/v1/events/{}", self.stream));
+    async fn connect(&self, start: Start<C>) -> Result<Connection, ClientError> {
+        let request = self.client.request(Method::GET, &self.path);
         let request = request
             .query(&[("from", start.to_string())])
             .query(&self.filter)
@@ -120,10 +145,10 @@ impl Subscribe {
 }
 
 /// A subscription that connects anew by itself, and goes on after the last event that it delivered.
-pub struct Subscription {
-    subscribe: Subscribe,
+pub struct Subscription<C = Cursor> {
+    subscribe: Subscribe<C>,
     /// Where a new connection begins.
-    start: Start,
+    start: Start<C>,
     connection: Option<Connection>,
     /// How many tries in a row have failed.
     failures: u32,
@@ -148,9 +173,9 @@ impl Connection {
     }
 }
 
-impl Subscription {
+impl<C: Place> Subscription<C> {
     /// Returns the cursor of the last delivery, where there is one.
-    pub fn cursor(&self) -> Option<Cursor> {
+    pub fn cursor(&self) -> Option<C> {
         match self.start {
             Start::After(cursor) => Some(cursor),
             Start::Beginning | Start::Now => None,
@@ -165,7 +190,7 @@ impl Subscription {
     /// # Errors
     ///
     /// Fails when the daemon refuses what will not succeed later, such as a cursor that is gone.
-    pub async fn next(&mut self) -> Result<Delivery, ClientError> {
+    pub async fn next(&mut self) -> Result<Delivery<C>, ClientError> {
         loop {
             let Some(connection) = &mut self.connection else {
                 self.reconnect().await?;
@@ -190,7 +215,7 @@ impl Subscription {
         }
     }
 
-    fn interrupt(&mut self, error: ClientError) -> Result<Delivery, ClientError> {
+    fn interrupt(&mut self, error: ClientError) -> Result<Delivery<C>, ClientError> {
         self.connection = None;
         if error.is_retryable() { Ok(Delivery::Interrupted(error)) } else { Err(error) }
     }
@@ -207,7 +232,7 @@ impl Subscription {
     }
 
     /// Turns a frame into a delivery; `None` for a name that is not known.
-    fn read(&mut self, frame: &Frame) -> Result<Option<Delivery>, ClientError> {
+    fn read(&mut self, frame: &Frame) -> Result<Option<Delivery<C>>, ClientError> {
         let client = &self.subscribe.client;
         let malformed =
             |error: &dyn std::fmt::Display| client.foreign(format!("a frame does not parse: {error}"));
@@ -215,7 +240,13 @@ impl Subscription {
             let body: ErrorBody = serde_json::from_slice(&frame.data).map_err(|error| malformed(&error))?;
             return Ok(Some(Delivery::Interrupted(ClientError::Refused(Box::new(body)))));
         }
-        let cursor: Cursor = frame.id.parse().map_err(|error| malformed(&error))?;
+        if frame.name == "ephemeral" {
+            let passing: Passing<'_> =
+                serde_json::from_slice(&frame.data).map_err(|error| malformed(&error))?;
+            let json = Bytes::copy_from_slice(passing.event.get().as_bytes());
+            return Ok(Some(Delivery::Ephemeral(json, passing.dropped)));
+        }
+        let cursor: C = frame.id.parse().map_err(|error: C::Err| malformed(&error))?;
         let delivery = match frame.name.as_str() {
             "" | "message" => Delivery::Event(Received { cursor, json: frame.data.clone() }),
             "caught_up" => Delivery::CaughtUp(cursor),
@@ -225,6 +256,14 @@ impl Subscription {
         self.start = Start::After(cursor);
         Ok(Some(delivery))
     }
+}
+
+/// The data of a frame with an ephemeral event.
+#[derive(serde::Deserialize)]
+struct Passing<'a> {
+    dropped: u64,
+    #[serde(borrow)]
+    event: &'a serde_json::value::RawValue,
 }
 
 /// Returns how long to wait before another try.

@@ -4,13 +4,24 @@
 //! a handful of floors.
 
 #![cfg(test)]
-#![expect(unreachable_pub, dead_code, reason = "the files belong to another crate")]
+#![expect(unreachable_pub, dead_code, unexpected_cfgs, reason = "the files belong to another crate")]
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 
     pub(crate) const SLOTS: usize = 2;
+
+    /// Nobody waits here.
+    #[derive(Debug, Default)]
+    pub(crate) struct Bell(());
+
+    impl Bell {
+        pub(crate) fn notify_waiters(&self) {}
+    }
 }
+
+#[path = "../../undercurrent/src/ablation.rs"]
+mod ablation;
 
 #[path = "../../undercurrent/src/store/horizon.rs"]
 mod horizon;

@@ -16,7 +16,7 @@ use undercurrent_types::ErrorCode;
 use crate::body::Bodies;
 use crate::reply::Refusal;
 use crate::server::Config;
-use crate::{context, events, guard, operate};
+use crate::{context, events, guard, operate, sessions};
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -103,10 +103,15 @@ impl App {
 /// Returns every path with its handler, behind the guard.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
+        .route("/v1/events", get(events::read))
         .route("/v1/events/{*stream}", get(events::read).post(events::publish))
         .route("/v1/context", get(context::get).put(context::put).delete(context::invalidate))
+        .route("/v1/context/changed", get(context::changed))
+        .route("/v1/context/wait", get(context::wait))
         .route("/v1/invalidate", post(context::invalidate_names))
         .route("/v1/explain", get(context::explain))
+        .route("/v1/changes", get(sessions::changes).post(sessions::changes))
+        .route("/v1/rules/test", post(operate::test_rules))
         .route("/v1/status", get(operate::status))
         .route("/v1/streams", get(operate::streams))
         .route("/healthz", get(operate::healthz))
@@ -122,7 +127,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events/STREAM, /v1/context, /v1/invalidate, /v1/explain, /v1/status, /v1/streams, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /healthz and /readyz"
         ),
     )
 }

@@ -1,6 +1,7 @@
 //! `/v1/context`: read, put, invalidate, explain.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS};
@@ -10,41 +11,101 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use undercurrent::cache::{Answer, ReadOptions};
+use undercurrent::cache::{Answer, PutOptions, ReadOptions};
+use undercurrent::event_stream::IfChanged;
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version};
+use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version, parse_time};
 
 use crate::app::App;
 use crate::body;
 use crate::events::accepts;
 use crate::query::Params;
 use crate::reply::{Refusal, json};
+use crate::sessions::session_of;
+
+/// How long a request may wait for a change: shorter than clients and what lies between take silence.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Reads a piece of context: its bytes, or with `Accept: application/json` a [`wire::Context`].
 pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
+    let answer = read(&app, &parts, Params::of(&parts.uri)?).await?;
+    Ok(respond(&answer, &parts))
+}
+
+/// Reads a piece of context as far as it differs from a version that the client has: a [`wire::Changed`].
+pub(crate) async fn changed(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
     let mut params = Params::of(&parts.uri)?;
+    let version = version_of(&mut params)?.ok_or_else(|| Refusal::invalid("`version` is missing"))?;
+    let answer = read(&app, &parts, params).await?;
+    let (state, diff, context) = match app.engine()?.compare(answer, version) {
+        IfChanged::Unchanged(answer) => {
+            let known = wire::Context { value: None, value_base64: None, ..context(&answer) };
+            (wire::ChangedState::Unchanged, None, known)
+        }
+        IfChanged::Changed { answer, diff } => (wire::ChangedState::Changed, diff, context(&answer)),
+        IfChanged::Gone(answer) => (wire::ChangedState::Gone, None, context(&answer)),
+    };
+    Ok(json(&wire::Changed { state, diff, context }))
+}
+
+/// Waits until a value is another, and answers as a read does.
+pub(crate) async fn wait(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let mut params = Params::of(&parts.uri)?;
+    let key = key_of(&mut params)?;
+    let version = version_of(&mut params)?;
+    let timeout = time_of(&mut params, "timeout")?.unwrap_or(LONGEST_WAIT);
+    params.finish()?;
+    if timeout > LONGEST_WAIT {
+        let longest = LONGEST_WAIT.as_secs();
+        return Err(Refusal::invalid(format!(
+            "a request waits for {longest} s at most; ask again after that"
+        )));
+    }
+    let engine = app.engine()?;
+    tokio::select! {
+        answer = engine.wait(&key, version, timeout) => {
+            Ok(respond(&answer.map_err(|error| Refusal::from(error.body()))?, &parts))
+        }
+        () = app.stopping().cancelled() => Err(Refusal::new(ErrorCode::Unavailable, "the daemon is ending")),
+    }
+}
+
+/// Reads what the parameters and headers of a read ask for.
+async fn read(app: &App, parts: &Parts, mut params: Params) -> Result<Answer, Refusal> {
     let key = key_of(&mut params)?;
     let after = after_of(&mut params, &parts.headers)?;
     let reload = params.parse("reload", "`true` or `false`")?.unwrap_or(false);
     let stale_on_error = params.parse("stale_on_error", "`true` or `false`")?.unwrap_or(false);
     params.finish()?;
     let options = ReadOptions { level: level_of(&parts.headers)?, after, reload, stale_on_error };
-    let answer = app.engine()?.get_app_context(key).with(options).await;
-    let answer = answer.map_err(|error| Refusal::from(error.body()))?;
-    Ok(respond(&answer, &parts))
+    let session = session_of(&parts.headers)?;
+    let engine = app.engine()?;
+    let get = engine.get_app_context(key).with(options);
+    let answer = match session {
+        Some(session) => get.session(session).await,
+        None => get.await,
+    };
+    answer.map_err(|error| Refusal::from(error.body()))
 }
 
-/// Puts a value: the body, byte for byte.
+/// Puts a value: the body, byte for byte. What it was made from is named by `input=KEY=VERSION` and `tag=TEXT`.
 pub(crate) async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let (parts, sent) = request.into_parts();
     let mut params = Params::of(&parts.uri)?;
     let key = key_of(&mut params)?;
+    let options = PutOptions {
+        ticket: ticket_of(&parts.headers)?,
+        inputs: params.take_all("input").iter().map(|text| input_of(text)).collect::<Result<_, _>>()?,
+        tags: params.take_all("tag").iter().map(|text| tag_of(text)).collect::<Result<_, _>>()?,
+        max_age: time_of(&mut params, "ttl")?,
+    };
     params.finish()?;
     let engine = app.engine()?;
-    let ticket = ticket_of(&parts.headers)?;
     let received = app.bodies().read(&parts.headers, sent, body::VALUE).await?;
-    let written = engine.put(&key, received.bytes.clone(), ticket).await;
+    let written = engine.put(&key, received.bytes.clone(), options).await;
     Ok(json(&written.map_err(|error| Refusal::from(error.body()))?))
 }
 
@@ -104,6 +165,33 @@ fn parse_names(body: &[u8]) -> Result<Vec<Name>, Refusal> {
 fn key_of(params: &mut Params) -> Result<Key, Refusal> {
     let text = params.take("key")?.ok_or_else(|| Refusal::invalid("the parameter `key` is missing"))?;
     Key::parse(&text).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))
+}
+
+fn version_of(params: &mut Params) -> Result<Option<Version>, Refusal> {
+    params.parse("version", "a version as a read gives it")
+}
+
+/// Reads what a value was made from. A version has no `=`, and a key may have some.
+fn input_of(text: &str) -> Result<(Key, Version), Refusal> {
+    let refuse = || Refusal::invalid(format!("the parameter `input` is `{text}`; expected KEY=VERSION"));
+    let (key, version) = text.rsplit_once('=').ok_or_else(refuse)?;
+    let version = version.parse().map_err(|_| refuse())?;
+    let key = Key::parse(key).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))?;
+    Ok((key, version))
+}
+
+fn tag_of(text: &str) -> Result<Name, Refusal> {
+    let bare = text.strip_prefix("tag:").unwrap_or(text);
+    Name::tag(bare).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))
+}
+
+fn time_of(params: &mut Params, name: &str) -> Result<Option<Duration>, Refusal> {
+    let Some(text) = params.take(name)? else { return Ok(None) };
+    parse_time(&text).map(Some).ok_or_else(|| {
+        Refusal::invalid(format!(
+            "the parameter `{name}` is `{text}`; expected a time such as `500ms`, `30s` or `10m`"
+        ))
+    })
 }
 
 /// Reads the token that the answer must not be older than, from `after` or the header.

@@ -8,9 +8,10 @@ use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
+use undercurrent::EventStream;
 use undercurrent::event_stream::Outgoing;
 use undercurrent::stream::{Filter, Start, Subscription};
-use undercurrent_types::{CursorError, ErrorBody, ErrorCode, Seq, StreamName};
+use undercurrent_types::{CursorError, ErrorBody, ErrorCode, Seq, StreamName, wire};
 
 use crate::app::App;
 use crate::body;
@@ -27,6 +28,7 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let expected_seq =
         params.parse("expected_seq", "the seq of the stream's last event, 0 for an empty one")?.map(Seq);
     let durability = params.parse("durability", "`memory`, `page`, `durable` or `replicated`")?;
+    let ephemeral = params.parse("ephemeral", "`true` or `false`")?.unwrap_or(false);
     params.finish()?;
     let engine = app.engine()?;
     let received = app.bodies().read(&parts.headers, sent, body::EVENTS).await?;
@@ -38,7 +40,11 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
         }
         engine.publish_with(events, Vec::new(), "").await.map_err(|error| Refusal::from(error.body()))
     };
-    match incoming::read(&parts.headers, &received.bytes)? {
+    let incoming = incoming::read(&parts.headers, &received.bytes)?;
+    if ephemeral {
+        return pass(engine, &stream, incoming, expected_seq.is_some() || durability.is_some());
+    }
+    match incoming {
         Incoming::Many(events) if events.is_empty() => Ok(json(&[(); 0])),
         Incoming::Many(events) => Ok(json(&publish(events.into_iter().map(outgoing).collect()).await?)),
         Incoming::One(event) => match publish(vec![outgoing(*event)]).await?.first() {
@@ -48,6 +54,23 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
             }
         },
     }
+}
+
+/// Hands an event to those who follow, without keeping it.
+fn pass(
+    engine: &EventStream,
+    stream: &StreamName,
+    incoming: Incoming,
+    is_kept: bool,
+) -> Result<Response, Refusal> {
+    if is_kept {
+        return Err(Refusal::invalid("an ephemeral event has no seq and no durability: leave these out"));
+    }
+    let Incoming::One(event) = incoming else {
+        return Err(Refusal::invalid("ephemeral events are sent one by one"));
+    };
+    let listeners = engine.publish_ephemeral(stream, *event).map_err(|error| Refusal::from(error.body()))?;
+    Ok(json(&wire::Passed { listeners }))
 }
 
 /// Reads a stream: as a subscription where the client accepts one, otherwise as a page.

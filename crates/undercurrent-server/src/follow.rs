@@ -1,7 +1,7 @@
 //! A subscription as server-sent events.
 //!
 //! Every frame has the cursor from which to go on as its `id`, which a client sends back as `Last-Event-ID`. The data
-//! of a frame without a name is one bare event; `caught_up` and `gap` are named; `failed` is the last frame of a
+//! of a frame without a name is one bare event; `ephemeral` has no id; `caught_up` and `gap` are named; `failed` is the last frame of a
 //! subscription that can not go on. A client that reads slowly is not written to: the subscription reads on from the
 //! log when there is room again.
 
@@ -18,12 +18,11 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
-use undercurrent::stream::{Delivery, Subscription};
 use undercurrent_types::wire;
 
 use crate::app::App;
-use crate::events::{filter_of, start_of, stream_of, subscribe};
 use crate::query::Params;
+use crate::reading::{Given, Reading};
 use crate::reply::Refusal;
 
 /// How many bytes of frames are written at once while there are more to write.
@@ -31,20 +30,17 @@ const CHUNK: usize = 64 << 10;
 
 /// Answers with a subscription that ends with the client or the daemon.
 pub(crate) async fn follow(app: &Arc<App>, parts: &Parts) -> Result<Response, Refusal> {
-    let stream = stream_of(&parts.uri)?;
     let mut params = Params::of(&parts.uri)?;
     let from = params.take("from")?;
-    let filter = filter_of(&mut params)?;
-    params.finish()?;
     // A client that reconnects sends the header and repeats the address: the header is newer.
     let last = parts.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("\u{fffd}"));
-    let start = start_of(last.filter(|id| !id.is_empty()).or(from.as_deref()))?;
+    let from = last.filter(|id| !id.is_empty()).or(from.as_deref());
     let permit = app.begin_subscription()?;
-    let subscription = subscribe(app, stream, start, filter).await?;
+    let reading = Reading::open(app, &parts.uri, params, from).await?;
     let mut heartbeat = interval_at(Instant::now() + app.heartbeat(), app.heartbeat());
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follow =
-        Follow { subscription, heartbeat, stopping: app.stopping().clone(), failed: false, _permit: permit };
+        Follow { reading, heartbeat, stopping: app.stopping().clone(), failed: false, _permit: permit };
     let frames = stream::unfold(follow, async |mut follow| {
         let chunk = follow.chunk().await?;
         Some((Ok::<_, Infallible>(chunk), follow))
@@ -54,7 +50,7 @@ pub(crate) async fn follow(app: &Arc<App>, parts: &Parts) -> Result<Response, Re
 }
 
 struct Follow {
-    subscription: Subscription,
+    reading: Reading,
     heartbeat: Interval,
     stopping: CancellationToken,
     /// Whether the last frame has been written.
@@ -71,7 +67,7 @@ impl Follow {
         let first = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return None,
-            delivery = self.subscription.next() => delivery,
+            delivery = self.reading.next() => delivery,
             _ = self.heartbeat.tick() => return Some(Bytes::from_static(b":\n\n")),
         };
         self.heartbeat.reset();
@@ -79,32 +75,37 @@ impl Follow {
         let mut next = Some(first);
         while let Some(delivery) = next {
             match delivery {
-                Ok(delivery) => write_delivery(&mut out, &delivery),
+                Ok(given) => write_given(&mut out, &given),
                 Err(error) => {
-                    write_named(&mut out, "failed", None, &error.body());
+                    write_named(&mut out, "failed", None, &error);
                     self.failed = true;
                     break;
                 }
             }
-            next = if out.len() < CHUNK { self.subscription.next().now_or_never() } else { None };
+            next = if out.len() < CHUNK { self.reading.next().now_or_never() } else { None };
         }
         Some(out.freeze())
     }
 }
 
-fn write_delivery(out: &mut BytesMut, delivery: &Delivery) {
-    match delivery {
-        Delivery::Event(record) => {
-            write_id(out, &record.cursor.to_string());
+fn write_given(out: &mut BytesMut, given: &Given) {
+    match given {
+        Given::Event(cursor, json) => {
+            write_id(out, cursor);
             out.put_slice(b"data: ");
-            out.put_slice(&record.json);
+            out.put_slice(json);
             out.put_slice(b"\n\n");
         }
-        Delivery::CaughtUp(cursor) => {
-            let caught_up = wire::CaughtUp { cursor: cursor.to_string() };
+        Given::Ephemeral(json, dropped) => {
+            out.put_slice(format!("event: ephemeral\ndata: {{\"dropped\":{dropped},\"event\":").as_bytes());
+            out.put_slice(json);
+            out.put_slice(b"}\n\n");
+        }
+        Given::CaughtUp(cursor) => {
+            let caught_up = wire::CaughtUp { cursor: cursor.clone() };
             write_named(out, "caught_up", Some(&caught_up.cursor), &caught_up);
         }
-        Delivery::Gap(gap) => write_named(out, "gap", Some(&gap.resumes), gap),
+        Given::Gap(gap) => write_named(out, "gap", Some(&gap.resumes), gap),
     }
 }
 

@@ -16,8 +16,10 @@ mod listen;
 mod operate;
 mod page;
 mod query;
+mod reading;
 mod reply;
 mod server;
+mod sessions;
 
 pub use guard::is_loopback;
 pub use listen::{BindError, Listen, ListenError};

@@ -7,6 +7,8 @@ use axum::response::Response;
 use undercurrent_types::wire;
 
 use crate::app::App;
+use crate::body;
+use crate::incoming::{self, Incoming};
 use crate::query::Params;
 use crate::reply::{Refusal, json};
 
@@ -29,6 +31,21 @@ pub(crate) async fn status(State(app): State<Arc<App>>, request: Request) -> Res
 pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     Params::of(request.uri())?.finish()?;
     Ok(json(&app.engine()?.streams()))
+}
+
+/// Says which names an event would make stale, and by which rules; publishes nothing.
+pub(crate) async fn test_rules(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, sent) = request.into_parts();
+    Params::of(&parts.uri)?.finish()?;
+    let engine = app.engine()?;
+    let received = app.bodies().read(&parts.headers, sent, body::EVENTS).await?;
+    match incoming::read(&parts.headers, &received.bytes)? {
+        Incoming::One(event) => {
+            event.validate().map_err(|error| Refusal::invalid(error.to_string()))?;
+            Ok(json(&engine.rules().test(&event)))
+        }
+        Incoming::Many(_) => Err(Refusal::invalid("one event is tested at a time, and this is a batch")),
+    }
 }
 
 fn health(app: &App) -> wire::Health {

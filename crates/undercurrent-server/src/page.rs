@@ -7,13 +7,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use undercurrent::stream::{Delivery, Subscription};
 use undercurrent_types::wire::{self, header};
 use undercurrent_types::{ErrorBody, ErrorCode};
 
 use crate::app::App;
-use crate::events::{ending, filter_of, start_of, stream_of, subscribe};
+use crate::events::ending;
 use crate::query::Params;
+use crate::reading::{Given, Reading};
 use crate::reply::Refusal;
 
 /// How many events a page has when the client does not say.
@@ -29,16 +29,13 @@ const BYTES: usize = 8 << 20;
 /// says whether the page ends at the last event there was. A page ends before a gap, and one that would begin with a
 /// gap is refused as `gone` with the oldest cursor that can be continued.
 pub(crate) async fn page(app: &Arc<App>, parts: &Parts) -> Result<Response, Refusal> {
-    let stream = stream_of(&parts.uri)?;
     let mut params = Params::of(&parts.uri)?;
-    let start = start_of(params.take("from")?.as_deref())?;
+    let from = params.take("from")?;
     let limit = limit_of(&mut params)?;
-    let filter = filter_of(&mut params)?;
-    params.finish()?;
     let _permit = app.begin_subscription()?;
-    let mut subscription = subscribe(app, stream, start, filter).await?;
+    let mut reading = Reading::open(app, &parts.uri, params, from.as_deref()).await?;
     let page = tokio::select! {
-        page = Page::read(&mut subscription, limit) => page?,
+        page = Page::read(&mut reading, limit) => page?,
         () = app.stopping().cancelled() => return Err(ending().into()),
     };
     Ok(page.into_response(&parts.uri))
@@ -61,26 +58,28 @@ struct Page {
 }
 
 impl Page {
-    async fn read(subscription: &mut Subscription, limit: usize) -> Result<Self, Refusal> {
+    async fn read(reading: &mut Reading, limit: usize) -> Result<Self, Refusal> {
         let mut page = Self { json: b"[".to_vec(), next: None, at_tail: false };
         let mut events = 0;
         while events < limit && page.json.len() < BYTES {
-            match subscription.next().await.map_err(|error| Refusal::from(error.body()))? {
-                Delivery::Event(record) => {
+            match reading.next().await? {
+                Given::Event(cursor, json) => {
                     if events > 0 {
                         page.json.push(b',');
                     }
-                    page.json.extend_from_slice(&record.json);
-                    page.next = Some(record.cursor.to_string());
+                    page.json.extend_from_slice(&json);
+                    page.next = Some(cursor);
                     events += 1;
                 }
-                Delivery::CaughtUp(cursor) => {
-                    page.next = Some(cursor.to_string());
+                // Only what is kept stands in a page.
+                Given::Ephemeral(..) => {}
+                Given::CaughtUp(cursor) => {
+                    page.next = Some(cursor);
                     page.at_tail = true;
                     break;
                 }
-                Delivery::Gap(gap) if events == 0 => return Err(gone(gap).into()),
-                Delivery::Gap(_) => break,
+                Given::Gap(gap) if events == 0 => return Err(gone(gap).into()),
+                Given::Gap(_) => break,
             }
         }
         page.json.push(b']');

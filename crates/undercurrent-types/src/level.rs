@@ -54,15 +54,15 @@ impl FromStr for Level {
             _ => text
                 .strip_prefix("bounded(")
                 .and_then(|rest| rest.strip_suffix(')'))
-                .and_then(parse_age)
+                .and_then(parse_time)
                 .map(Self::Bounded)
                 .ok_or_else(|| LevelError(clip(text))),
         }
     }
 }
 
-/// Reads `<n>ms`, `<n>s` or `<n>m`.
-fn parse_age(text: &str) -> Option<Duration> {
+/// Reads a time as people write it: `<n>ms`, `<n>s` or `<n>m`. `None` where the text is none.
+pub fn parse_time(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..digits].parse().ok()?;
     match &text[digits..] {

@@ -3,21 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::cursor::{Cursor, CursorError};
+use crate::cursor::Cursor;
 
 /// Where a subscription begins. Text: `beginning`, `now`, or a cursor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
+pub enum Start<C = Cursor> {
     /// At the oldest event kept.
     #[default]
     Beginning,
     /// After the last event there is now.
     Now,
     /// After the event that the cursor names.
-    After(Cursor),
+    After(C),
 }
 
-impl fmt::Display for Start {
+impl<C: fmt::Display> fmt::Display for Start<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Beginning => f.write_str("beginning"),
@@ -27,10 +27,10 @@ impl fmt::Display for Start {
     }
 }
 
-impl FromStr for Start {
-    type Err = CursorError;
+impl<C: FromStr> FromStr for Start<C> {
+    type Err = C::Err;
 
-    fn from_str(text: &str) -> Result<Self, CursorError> {
+    fn from_str(text: &str) -> Result<Self, C::Err> {
         match text {
             "beginning" => Ok(Self::Beginning),
             "now" => Ok(Self::Now),
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn a_start_survives_its_text() {
         for text in ["beginning", "now", "0000000000000001.0000000000000042"] {
-            assert_eq!(text.parse::<Start>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Start<Cursor>>().unwrap().to_string(), text);
         }
         assert!("later".parse::<Start>().is_err());
     }

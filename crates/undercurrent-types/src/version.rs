@@ -27,6 +27,11 @@ impl Version {
         }
     }
 
+    /// Returns the version with these bytes, as [`Version::as_bytes`] gave them.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the 32 bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

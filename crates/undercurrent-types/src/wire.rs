@@ -1,8 +1,12 @@
 //! The JSON shapes of the HTTP interface, shared by server and clients.
 
+mod notice;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Durability, Key, Level, Name, StreamName, Token, Version};
+
+pub use notice::{Change, ChangeState, Notice};
 
 /// The acknowledgement of one event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +26,13 @@ pub struct Ack {
     /// Whether the event had been published before, with this id.
     #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
+}
+
+/// The answer to an ephemeral event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// How many follow the stream and its ephemeral events now.
+    pub listeners: usize,
 }
 
 /// The acknowledgement of an invalidation or a `put`.
@@ -108,10 +119,56 @@ pub struct ExplainedEntry {
     /// What the source can be asked cheaply, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// What its loader read, with the versions.
-    pub inputs: Vec<(Key, Version)>,
+    /// The version of the loader that made it; 0 for what was put.
+    pub loader_version: u32,
+    /// The position from before the load.
+    pub loaded_at: u64,
+    /// For how long it may still be served, in milliseconds, where it has a deadline; 0 when that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+    /// What its loader read, and what that was made from in turn.
+    pub inputs: Vec<ExplainedInput>,
     /// All names that it depends on, each with the position of its last invalidation and the mark of doubt.
     pub closure: Vec<ExplainedName>,
+}
+
+/// A key that a value was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedInput {
+    /// The key.
+    pub key: Key,
+    /// The version that was read.
+    pub version: Version,
+    /// Whether memory has this version and would serve it at `fresh` now.
+    pub valid: bool,
+    /// What it was made from; empty where it is shown already, is not in memory at this version, or the whole has 1000
+    /// inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<ExplainedInput>,
+}
+
+/// What became of a key since a version of it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// In one word.
+    pub state: ChangedState,
+    /// A unified diff, where the value is another, both are text and the old one is still known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    /// What it is now; without the value where that is unchanged.
+    pub context: Context,
+}
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangedState {
+    /// It is the same.
+    Unchanged,
+    /// It is another.
+    Changed,
+    /// What the key names is not there any more.
+    Gone,
 }
 
 /// A name in a closure.
@@ -194,6 +251,8 @@ pub struct Status {
     pub token: Token,
     /// `writable`, or the reason why no events are accepted.
     pub store: String,
+    /// The version of the rule set: the hash of its rules.
+    pub rules: String,
     /// How many streams there are.
     pub streams: u64,
     /// How many bytes of the log are in use.
@@ -204,6 +263,24 @@ pub struct Status {
     pub entry_bytes: u64,
     /// Every source with its health.
     pub sources: Vec<SourceStatus>,
+}
+
+/// Which names an event would make stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesTested {
+    /// The version of the rule set: the hash of its rules.
+    pub rules: String,
+    /// Each name with the rule that says so, in the order of the rules.
+    pub stale: Vec<RuleMatch>,
+}
+
+/// One name that an event would make stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleMatch {
+    /// The name.
+    pub name: Name,
+    /// The rule.
+    pub rule: String,
 }
 
 /// The health of one source.
@@ -253,6 +330,8 @@ pub mod header {
     pub const NAMESPACE: &str = "undercurrent-namespace";
     /// In a read: the token that the answer must not be older than.
     pub const AFTER: &str = "undercurrent-after";
+    /// In a read: the session that is given the value, so that it can be told when that changes.
+    pub const SESSION: &str = "undercurrent-session";
     /// In a `put`: the permission to fill a key.
     pub const TICKET: &str = "undercurrent-ticket";
     /// With a value: its version, which is also the `ETag`.

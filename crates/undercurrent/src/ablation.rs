@@ -34,11 +34,35 @@ pub enum Step {
     DoubtAsked,
     /// A hit looks at the floors of its whole closure.
     HitClosure,
+    /// The floors are raised before `applied` is published.
+    FloorsFirst,
+    /// A read shares a barrier only if that is sent after the read began. Of stores that take a round trip.
+    BarrierAfterRead,
+    /// A read joins a load only if that began at or after the read's barrier.
+    JoinInOrder,
+    /// A restamp writes the closure anew.
+    RestampClosure,
+    /// A value lasts no longer than what it was made from.
+    DeadlineInherited,
+    /// A name that is no longer remembered counts as moved at `low`.
+    AbsentIsLow,
+    /// Forgetting a name raises `low`.
+    LowRaised,
+    /// A hit raises `as_of` to the `applied` that it read before the floors.
+    RaiseToFirst,
+    /// A commit is as of the `applied` that was read before `last`.
+    CommitAppliedFirst,
+    /// Of two loads that disagree and whose order is unknown neither stays.
+    UnknownOrder,
+    /// An invalidation keeps the mark of doubt.
+    DoubtKept,
+    /// A projection waits until what moved its key is visible.
+    ProjectionWaits,
 }
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 26] = [
         Self::AskAfterBegin,
         Self::CommitPredicate,
         Self::CommitClosure,
@@ -53,17 +77,44 @@ impl Step {
         Self::DoubtCounts,
         Self::DoubtAsked,
         Self::HitClosure,
+        Self::FloorsFirst,
+        Self::BarrierAfterRead,
+        Self::JoinInOrder,
+        Self::RestampClosure,
+        Self::DeadlineInherited,
+        Self::AbsentIsLow,
+        Self::LowRaised,
+        Self::RaiseToFirst,
+        Self::CommitAppliedFirst,
+        Self::UnknownOrder,
+        Self::DoubtKept,
+        Self::ProjectionWaits,
     ];
+}
+
+/// A place between two steps where another thread could be at work: a test on one thread works there itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// No lock is held: anything may happen.
+    Open,
+    /// The order is held: others can only read what is in memory.
+    Ordered,
 }
 
 #[cfg(feature = "ablation")]
 mod switches {
-    use super::Step;
-    use std::cell::Cell;
+    use super::{Gap, Step};
+    use std::cell::{Cell, RefCell};
+    use std::time::Duration;
+
+    type Hook = Box<dyn FnMut(Gap)>;
 
     thread_local! {
         /// Of a thread, since each test runs its engine on its own.
         static OFF: Cell<u64> = const { Cell::new(0) };
+        static NOW: Cell<Option<Duration>> = const { Cell::new(None) };
+        /// Empty while it runs, so that what it does has no gaps.
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     }
 
     /// Switches a step off for this thread, and all others on.
@@ -71,18 +122,50 @@ mod switches {
         OFF.with(|off| off.set(step.map_or(0, |step| 1 << step as u8)));
     }
 
-    pub(crate) fn skips(step: Step) -> bool {
+    /// Says whether a step is switched off on this thread.
+    pub fn skips(step: Step) -> bool {
         OFF.with(|off| off.get() & (1 << step as u8) != 0)
+    }
+
+    /// Sets what this thread does in every gap, and returns what it did until now.
+    pub fn set_hook(hook: Option<Hook>) -> Option<Hook> {
+        HOOK.with(|cell| cell.replace(hook))
+    }
+
+    /// Sets the time of this thread; `None` gives it the machine's.
+    pub fn set_time(now: Option<Duration>) {
+        NOW.with(|cell| cell.set(now));
+    }
+
+    pub(crate) fn gap(gap: Gap) {
+        if let Some(mut hook) = set_hook(None) {
+            hook(gap);
+            set_hook(Some(hook));
+        }
+    }
+
+    pub(crate) fn time() -> Option<Duration> {
+        NOW.with(Cell::get)
     }
 }
 
 #[cfg(feature = "ablation")]
-pub(crate) use switches::skips;
+pub(crate) use switches::{gap, time};
 #[cfg(feature = "ablation")]
-pub use switches::switch_off;
+pub use switches::{set_hook, set_time, skips, switch_off};
 
 /// Says whether a step is switched off.
 #[cfg(not(feature = "ablation"))]
 pub(crate) const fn skips(_step: Step) -> bool {
     false
+}
+
+/// Lets a test work in a gap.
+#[cfg(not(feature = "ablation"))]
+pub(crate) const fn gap(_gap: Gap) {}
+
+/// Returns the time that a test has set.
+#[cfg(not(feature = "ablation"))]
+pub(crate) const fn time() -> Option<std::time::Duration> {
+    None
 }

@@ -33,7 +33,7 @@ pub use answer::{Answer, Why};
 pub use entry::Entry;
 pub use inputs::Inputs;
 pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
-pub use put::PutError;
+pub use put::{PutError, PutOptions};
 pub use read::{ReadError, ReadOptions};
 
 use entry::{ByLength, ByWeight, Entries};
@@ -72,6 +72,8 @@ struct Shared {
     /// Written while the host sets up, read at every miss: a lock that readers share.
     loaders: RwLock<HashMap<String, Arc<dyn Loader>>>,
     barriers: RwLock<HashMap<Name, Arc<dyn Barrier>>>,
+    /// Rung after each put, for whoever waits for one.
+    was_put: tokio::sync::Notify,
     /// Held from looking at a standing entry until its successor stands; one of them per group of keys, since fills of
     /// different keys need not wait for each other. Asynchronous, since a commit may be a round trip.
     inserting: Box<[tokio::sync::Mutex<()>]>,
@@ -89,6 +91,7 @@ impl Cache {
             begun: AtomicU64::new(0),
             loaders: RwLock::default(),
             barriers: RwLock::default(),
+            was_put: tokio::sync::Notify::new(),
             inserting: (0..64).map(|_| tokio::sync::Mutex::default()).collect(),
         }))
     }
@@ -143,6 +146,11 @@ impl Cache {
     /// Returns what loads keys of this kind.
     pub fn loader(&self, key: &Key) -> Option<Arc<dyn Loader>> {
         self.0.loaders.read().get(key.kind()).cloned()
+    }
+
+    /// Returns what is rung after each put: listen first, then look, and nothing is missed.
+    pub(crate) fn was_put(&self) -> &tokio::sync::Notify {
+        &self.0.was_put
     }
 
     fn barrier_of(&self, scope: &Name) -> Option<Arc<dyn Barrier>> {

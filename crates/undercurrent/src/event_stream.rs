@@ -7,11 +7,14 @@
 mod changed;
 mod error;
 mod explain;
+mod install;
 mod publish;
 mod read;
+mod read_set;
 mod redact;
 mod status;
 mod subscribe;
+mod wait;
 
 use std::sync::Arc;
 
@@ -19,14 +22,17 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use undercurrent_types::wire::SourceStatus;
 
+use self::read_set::ReadSets;
 use crate::cache::Cache;
 use crate::rules::RuleSet;
 use crate::store::Store;
+use crate::stream::Ephemeral;
 
 pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
 pub use publish::Outgoing;
 pub use read::{Get, ReadKey, Reading};
+pub use read_set::SessionGet;
 pub use redact::Redactor;
 pub use subscribe::Subscribe;
 
@@ -42,6 +48,8 @@ struct Parts {
     cache: Cache,
     rules: RuleSet,
     redactor: Redactor,
+    read_sets: Arc<ReadSets>,
+    ephemeral: Ephemeral,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Arc<dyn Source>>>,
 }
@@ -68,7 +76,15 @@ impl EventStream {
         redactor: Redactor,
     ) -> Self {
         let sources = Mutex::default();
-        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, sources }))
+        let ephemeral = Ephemeral::default();
+        let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
+        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, read_sets, ephemeral, sources }))
+    }
+
+    /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.
+    /// Without it the sets of sessions live in memory alone.
+    pub async fn keep_read_sets(&self) {
+        self.0.read_sets.keep().await;
     }
 
     /// Attaches a source, whose health is shown and which ends with the handle.
@@ -81,12 +97,18 @@ impl EventStream {
         &self.0.cache
     }
 
-    /// Ends everything left to right: sources first, then the store, which writes what was accepted.
+    /// Returns the rules by which events make names stale.
+    pub fn rules(&self) -> &RuleSet {
+        &self.0.rules
+    }
+
+    /// Ends everything left to right: sources first, then what sessions were given, then the store, which writes what was accepted.
     pub async fn close(&self) {
         let sources = std::mem::take(&mut *self.0.sources.lock());
         for source in sources {
             source.stop().await;
         }
+        self.0.read_sets.end().await;
         self.0.store.close().await;
     }
 }

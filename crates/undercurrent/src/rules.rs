@@ -11,6 +11,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use undercurrent_types::wire::{RuleMatch, RulesTested};
 use undercurrent_types::{Event, Name, TypeKind, Version};
 
 pub use latest::latest;
@@ -55,11 +56,6 @@ impl RuleSet {
         &self.rules
     }
 
-    /// Returns the rules in the form in which they are read, shipped ones included.
-    pub fn to_toml(&self) -> String {
-        self.rules.iter().map(Rule::to_toml).collect::<Vec<_>>().join("\n")
-    }
-
     /// Returns the hash of the rules' canonical text: equal for two sets exactly when their rules are equal, in order.
     pub fn version(&self) -> String {
         let text: String = self.rules.iter().map(Rule::canonical).collect();
@@ -78,6 +74,13 @@ impl RuleSet {
         matching
             .flat_map(|rule| rule.names(event, subject.as_ref()).into_iter().map(|name| (rule.name(), name)))
             .collect()
+    }
+
+    /// Says which names an event would make stale, and by which rules.
+    pub fn test(&self, event: &Event) -> RulesTested {
+        let stale = self.matches(event).into_iter();
+        let stale = stale.map(|(rule, name)| RuleMatch { name, rule: rule.to_owned() }).collect();
+        RulesTested { rules: self.version(), stale }
     }
 
     /// Returns the names that the event makes stale, each once, in the order of the rules.

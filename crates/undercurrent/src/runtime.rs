@@ -8,7 +8,7 @@ use std::sync::Arc;
 use etcetera::BaseStrategy;
 
 use crate::cache::{Cache, CacheOptions};
-use crate::event_stream::{EventStream, Redactor};
+use crate::event_stream::{EventStream, PublishError, Redactor};
 use crate::loaders::{self, Command, CommandError, CommandLoader, HttpError, HttpLoader, HttpOptions};
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
@@ -93,6 +93,9 @@ pub enum OpenError {
     /// The options of web requests make no sense.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The rules can not be installed.
+    #[error("the rules can not be installed in the store")]
+    Rules(#[from] PublishError),
     /// The roots can not be watched.
     #[error(transparent)]
     Local(#[from] StartError),
@@ -164,6 +167,8 @@ impl EventStream {
         }
         let redactor = Redactor::new(config.secrets);
         let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
+        events.install_rules().await?;
+        events.keep_read_sets().await;
         if workspace.roots().next().is_some() {
             let options = LocalOptions::new(data.join("cookies"));
             let local = Local::start(events.clone(), workspace, options).await?;

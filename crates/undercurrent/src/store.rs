@@ -1,7 +1,7 @@
 //! The one order of a namespace, its log and its streams.
 //!
-//! Owns positions, the position of each name's last invalidation, the events and the last state that events carried
-//! about a key. Promises that commit is one atomic step: an event, its invalidations and its position. Never runs a
+//! Owns positions, the position of each name's last invalidation, the events, the last state that events carried
+//! about a key, and the tables. Promises that commit is one atomic step: an event, its invalidations, its rows and its position. Never runs a
 //! loader and never decides which names an event makes stale.
 
 mod batch;
@@ -9,14 +9,18 @@ mod batch;
 mod contract;
 pub mod embedded;
 mod horizon;
+mod log;
 mod record;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use undercurrent_types::{Cursor, Durability, Key, Name, Position, Seq, StreamName, Token};
 
-pub use batch::{Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent};
+pub use batch::{
+    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowWrite,
+};
 pub use horizon::{Horizon, Slot};
+pub use log::{LogCommit, LogPage, ReadLogError};
 pub use record::Record;
 
 /// The seam between the engine and where things are kept.
@@ -73,6 +77,19 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, ReadStreamError>>;
 
+    /// Reads visible commits of all streams after a position, in order: at most `limit` of them, and about 1 MiB.
+    ///
+    /// `None` begins at the oldest commit kept. The page stops below the lowest position that is not visible yet.
+    /// Invalidations without an event are in the log only where there was room for them.
+    fn read_log(&self, after: Option<Position>, limit: usize)
+    -> BoxFuture<'_, Result<LogPage, ReadLogError>>;
+
+    /// Returns the position up to which everything is visible.
+    fn visible(&self) -> Position;
+
+    /// Returns a receiver that is told when more has become visible.
+    fn watch_visible(&self) -> watch::Receiver<u64>;
+
     /// Returns a live ring of a stream's events as they become visible. It is a hint: a receiver that lags reads on
     /// from the log.
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record>;
@@ -92,6 +109,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the position of a name's last invalidation, where one is remembered, and its mark of doubt.
     fn last(&self, name: &Name) -> (Option<Position>, bool);
+
+    /// Returns a row of a table, as far as it is durable. Rows are written with [`Store::publish`], and what was
+    /// acknowledged is there.
+    fn row(&self, table: &str, id: &str) -> Option<Row>;
+
+    /// Returns the durable rows of a table, by id.
+    fn rows(&self, table: &str) -> Vec<(String, Row)>;
 
     /// Says whether events are accepted, or why not.
     fn state(&self) -> StoreState;
@@ -144,8 +168,6 @@ pub struct InvalidationRecord {
     pub position: Position,
     /// The event that caused it, where one did.
     pub event: Option<Record>,
-    /// The stream of that event.
-    pub stream: Option<StreamName>,
     /// What caused it otherwise.
     pub cause: String,
 }

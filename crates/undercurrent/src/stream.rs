@@ -4,9 +4,13 @@
 //! what is missing and why. Never slows a publisher: a reader that lags leaves the live ring and reads on from the
 //! log.
 
+mod ephemeral;
 mod filter;
+mod pattern;
 mod subscribe;
 
+pub use ephemeral::{Ephemeral, Live, LiveSubscription};
 pub use filter::{Filter, FilterError};
+pub use pattern::{LogDelivery, LogStart, LogSubscription, Streams};
 pub use subscribe::{Delivery, SubscribeError, Subscription};
 pub use undercurrent_types::Start;

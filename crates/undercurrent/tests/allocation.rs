@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use undercurrent::cache::PutOptions;
 use undercurrent::{Config, EventStream, Key, Level};
 
 #[test]
@@ -13,7 +14,7 @@ fn a_hit_allocates_nothing() {
     let (events, key) = runtime.block_on(async {
         let events = EventStream::open(config).await.unwrap();
         let key: Key = "answer:x".parse().unwrap();
-        events.put(&key, Bytes::from_static(b"42"), None).await.unwrap();
+        events.put(&key, Bytes::from_static(b"42"), PutOptions::default()).await.unwrap();
         (Arc::new(events), key)
     });
     for level in [Level::Fresh, Level::Local] {

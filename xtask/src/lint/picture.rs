@@ -18,7 +18,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
     ("ablation", &[]),
     ("sync", &[]),
     ("rules", &[]),
-    ("store", &[To("sync")]),
+    ("store", &[To("ablation"), To("sync")]),
     ("stream", &[To("store")]),
     ("cache", &[To("ablation"), To("sync"), To("store")]),
     ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache")]),
@@ -35,7 +35,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
             Only("cache", &["Barrier", "BarrierError"]),
         ],
     ),
-    ("loaders", &[To("store"), To("cache"), To("workspace")]),
+    ("loaders", &[To("ablation"), To("store"), To("cache"), To("workspace")]),
     (
         "runtime",
         &[

@@ -1,14 +1,16 @@
-//! `get`, `put`, `invalidate`, `check` and `explain`.
+//! `get`, `put`, `invalidate`, `changes`, `check` and `explain`.
 
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use undercurrent_client::{Client, ClientError};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use undercurrent_client::{Client, ClientError, PutOptions};
 use undercurrent_types::{ErrorCode, Key, Level, Version, wire};
 
 use super::operate::{bytes, span};
-use crate::args::{Check, Get, Invalidate, OneKey, Put};
+use crate::args::{Changes, Check, Get, Invalidate, OneKey, Put, Wait};
 use crate::failure::Failure;
 use crate::{input, keys, output};
 
@@ -16,13 +18,58 @@ use crate::{input, keys, output};
 pub(crate) async fn get(args: &Get, client: &Client, json: bool) -> Result<ExitCode, Failure> {
     let key = keys::key(&args.key)?;
     let get = prepare(args, client, &key);
+    if let Some(version) = args.if_version {
+        return changed(&key, &get.changed_since(version).await?, json);
+    }
+    let known = || Failure::new(ErrorCode::Internal, "the daemon sent no value");
     if json {
-        let Some(context) = get.context().await? else { return unchanged(&key, args.if_version, true) };
+        let context = get.context().await?.ok_or_else(known)?;
         output::json(&context)?;
         return if context.exists { Ok(ExitCode::SUCCESS) } else { Err(absent(&key)) };
     }
-    let Some(answer) = get.answer().await? else { return unchanged(&key, args.if_version, false) };
+    let answer = get.answer().await?.ok_or_else(known)?;
     output::bytes(&answer.value.ok_or_else(|| absent(&key))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the difference, or the value where none can be told.
+fn changed(key: &Key, changed: &wire::Changed, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        output::json(changed)?;
+    }
+    match (changed.state, &changed.diff) {
+        (wire::ChangedState::Gone, _) => return Err(absent(key)),
+        _ if json => {}
+        (wire::ChangedState::Unchanged, _) => output::note("unchanged"),
+        (wire::ChangedState::Changed, Some(diff)) => output::bytes(diff.as_bytes())?,
+        (wire::ChangedState::Changed, None) => {
+            output::note("changed; the difference is not known, and this is the value");
+            output::bytes(&value_of(&changed.context)?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn value_of(context: &wire::Context) -> Result<Vec<u8>, Failure> {
+    match (&context.value, &context.value_base64) {
+        (Some(text), _) => Ok(text.clone().into_bytes()),
+        (None, Some(text)) => STANDARD
+            .decode(text)
+            .map_err(|error| Failure::new(ErrorCode::Internal, format!("the value is no base64: {error}"))),
+        (None, None) => Err(absent(&context.key)),
+    }
+}
+
+/// Waits until a value is another, and prints its version.
+pub(crate) async fn wait(args: &Wait, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let key = keys::key(&args.key)?;
+    let answer = client.get(&key).changed_from(args.version, args.timeout).await?;
+    let (version, exists) = (answer.version, answer.value.is_some());
+    if json {
+        output::json(&serde_json::json!({ "key": key, "version": version, "exists": exists }))?;
+    } else {
+        output::line(&version.to_string())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -34,22 +81,13 @@ fn prepare(args: &Get, client: &Client, key: &Key) -> undercurrent_client::Get {
     if let Some(token) = args.after {
         get = get.after(token);
     }
-    if let Some(version) = args.if_version {
-        get = get.if_version_is_not(version);
-    }
     if args.reload {
         get = get.reload();
     }
-    if args.stale_on_error { get.stale_on_error() } else { get }
-}
-
-fn unchanged(key: &Key, version: Option<Version>, json: bool) -> Result<ExitCode, Failure> {
-    if json {
-        output::json(&serde_json::json!({ "key": key, "unchanged": true, "version": version }))?;
-    } else {
-        output::note("unchanged");
+    if let Some(session) = &args.session {
+        get = get.session(session.clone());
     }
-    Ok(ExitCode::SUCCESS)
+    if args.stale_on_error { get.stale_on_error() } else { get }
 }
 
 fn absent(key: &Key) -> Failure {
@@ -59,7 +97,13 @@ fn absent(key: &Key) -> Failure {
 pub(crate) async fn put(args: &Put, client: &Client, json: bool) -> Result<ExitCode, Failure> {
     let key = keys::key(&args.key)?;
     let value = input::read(&args.value)?;
-    written(&client.put(&key, value, args.ticket.as_deref()).await?, json)
+    let options = PutOptions {
+        ticket: args.ticket.clone(),
+        inputs: args.inputs.iter().map(|given| keys::input(given)).collect::<Result<_, _>>()?,
+        tags: args.tags.iter().map(|given| keys::tag(given)).collect::<Result<_, _>>()?,
+        max_age: args.ttl,
+    };
+    written(&client.put(&key, value, &options).await?, json)
 }
 
 pub(crate) async fn invalidate(args: &Invalidate, client: &Client, json: bool) -> Result<ExitCode, Failure> {
@@ -74,6 +118,17 @@ fn written(written: &wire::Written, json: bool) -> Result<ExitCode, Failure> {
         output::json(written)?;
     } else {
         output::line(&written.token.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints one notice of all that has changed.
+pub(crate) async fn changes(args: &Changes, client: &Client, json: bool) -> Result<ExitCode, Failure> {
+    let notice = client.changes(&args.session, args.ack).await?;
+    if json {
+        output::json(&notice)?;
+    } else {
+        output::bytes(notice.to_string().as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,16 +209,17 @@ fn describe(text: &mut String, entry: &wire::ExplainedEntry) {
         text,
         2,
         &format!(
-            "known to be good {age} ago, at position {}; loading took {} µs",
-            entry.as_of, entry.load_us
+            "known to be good {age} ago, at position {}; the load began at position {} and took {} µs, by version {} of the loader",
+            entry.as_of, entry.loaded_at, entry.load_us, entry.loader_version
         ),
     );
     if let Some(validator) = &entry.validator {
         push(text, 2, &format!("its source is asked for: {validator}"));
     }
-    for (key, version) in &entry.inputs {
-        push(text, 2, &format!("made from {key}, version {}", short(*version)));
+    if let Some(left) = entry.expires_in_ms {
+        push(text, 2, &format!("served for another {} at most", span(Duration::from_millis(left))));
     }
+    describe_inputs(text, 2, &entry.inputs);
     for name in &entry.closure {
         let moved = name.last.map_or_else(
             || "not moved as far as is remembered".to_owned(),
@@ -171,6 +227,14 @@ fn describe(text: &mut String, entry: &wire::ExplainedEntry) {
         );
         let doubt = if name.in_doubt { ", in doubt" } else { "" };
         push(text, 2, &format!("depends on {}: {moved}{doubt}", name.name));
+    }
+}
+
+fn describe_inputs(text: &mut String, depth: usize, inputs: &[wire::ExplainedInput]) {
+    for input in inputs {
+        let standing = if input.valid { "" } else { ", which would not be served at fresh" };
+        push(text, depth, &format!("made from {}, version {}{standing}", input.key, short(input.version)));
+        describe_inputs(text, depth + 1, &input.inputs);
     }
 }
 

@@ -17,6 +17,16 @@ pub(crate) async fn run(args: &Publish, client: &Client, json: bool) -> Result<E
     } else {
         let event = one_event(args)?;
         let options = PublishOptions { expected_seq: args.expected_seq, durability: args.durability };
+        if args.ephemeral {
+            let passed = client.publish_ephemeral(&args.stream, &event).await?;
+            let text = format!("given to {} and not kept", passed.listeners);
+            if json {
+                output::json(&passed)?;
+            } else {
+                output::line(&text)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let ack = client.publish(&args.stream, &event, options).await?;
         print(&ack, json)?;
     }
@@ -66,7 +76,7 @@ fn login() -> EventSource {
     named.unwrap_or_else(|_| "user/unknown".parse().expect("it is a source"))
 }
 
-pub(super) fn refused(error: &EventError) -> Failure {
+fn refused(error: &EventError) -> Failure {
     let code = if error.is_over_limit() { ErrorCode::TooLarge } else { ErrorCode::InvalidEvent };
     Failure::new(code, error.to_string())
 }

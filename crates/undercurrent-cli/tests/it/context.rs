@@ -66,8 +66,15 @@ fn a_version_guards_an_edit() {
     assert_eq!((unchanged.code, unchanged.out.as_str(), unchanged.err.as_str()), (0, "", "unchanged\n"));
     user.write("a.txt", "b");
     user.run(&["check", "file:a.txt", "--version", &version]).failed(6, "read it again");
-    assert_eq!(user.run(&["get", "file:a.txt", "--if-version", &version]).out, "b");
+    let diff = user.run(&["get", "file:a.txt", "--if-version", &version]).out;
+    assert!(diff.contains("-a\n") && diff.contains("+b\n"), "{diff}");
+    let unknown = "0".repeat(64);
+    let whole = user.run(&["get", "file:a.txt", "--if-version", &unknown]);
+    assert!(whole.out == "b" && whole.err.contains("not known"), "{whole:?}");
+    let told = user.run(&["get", "file:a.txt", "--if-version", &version, "--json"]).json();
+    assert_eq!((&told["state"], &told["context"]["value"]), (&"changed".into(), &"b".into()));
     fs::remove_file(user.project.join("a.txt")).unwrap();
+    user.run(&["get", "file:a.txt", "--if-version", &version]).failed(3, "not there");
     user.run(&["check", "file:a.txt", "--version", &version]).failed(6, "");
     user.run(&["put", "note:a", "x"]);
     let version = user.run(&["get", "note:a", "--json"]).json()["version"].as_str().unwrap().to_owned();
@@ -76,6 +83,22 @@ fn a_version_guards_an_edit() {
         0,
         "what no source can be asked about"
     );
+}
+
+#[test]
+fn wait_ends_with_the_change_or_the_time() {
+    let user = User::new();
+    let _daemon = user.serve();
+    user.run(&["put", "note:a", "1"]).lines();
+    let version = user.run(&["get", "note:a", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    user.run(&["wait", "note:a", "--timeout", "1ms"]).failed(5, "did not change");
+    let mut command = user.command(&["wait", "note:a", "--version", &version, "--timeout", "10m"]);
+    let waiting = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    user.run(&["put", "note:a", "2"]).lines();
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let now = user.run(&["get", "note:a", "--json"]).json();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), now["version"].as_str().unwrap());
 }
 
 #[test]
@@ -102,6 +125,21 @@ fn what_is_put_is_got_until_it_is_invalidated() {
     let ticket = miss.err.split_whitespace().last().unwrap().trim_end_matches('`').to_owned();
     assert_eq!(user.run(&["put", "note:a", "filled", "--ticket", &ticket]).code, 0);
     assert_eq!(user.run(&["get", "note:a"]).out, "filled");
+}
+
+#[test]
+fn what_was_made_from_a_file_is_put_with_it() {
+    let user = User::new();
+    user.write("a.txt", "a");
+    let _daemon = user.serve();
+    let version = user.run(&["get", "file:a.txt", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    let input = format!("file:a.txt={version}");
+    let put = ["put", "note:sum", "one", "--input", &input, "--tag", "mine", "--ttl", "10m"];
+    user.run(&put).lines();
+    assert_eq!(user.run(&["get", "note:sum"]).out, "one");
+    user.write("a.txt", "b");
+    user.run(&put).failed(6, "a.txt");
+    user.run(&["put", "note:sum", "one", "--input", "file:a.txt"]).failed(2, "KEY=VERSION");
 }
 
 #[test]
@@ -135,4 +173,25 @@ fn operators_are_told_what_is_going_on() {
         );
     }
     assert!(user.run(&["streams", "--json"]).json().is_array());
+}
+
+#[test]
+fn a_session_is_told_once_more_and_once_only_what_has_changed() {
+    let user = User::new();
+    user.write("a.txt", "a");
+    user.write("b.txt", "b");
+    let _daemon = user.serve();
+    assert_eq!(user.run(&["get", "file:a.txt", "--session", "agent-7"]).out, "a");
+    let by_environment = user.command(&["get", "file:b.txt"]).env("UNDERCURRENT_SESSION", "agent-7").output();
+    assert_eq!(by_environment.unwrap().stdout, b"b");
+    let unchanged = user.run(&["changes", "agent-7"]).out;
+    assert_eq!(unchanged, "Nothing that session agent-7 was given has changed.\n");
+    user.write("b.txt", "new");
+    let notice = user.run(&["changes", "agent-7"]).out;
+    assert!(notice.starts_with("1 thing") && notice.contains("/b.txt"), "{notice}");
+    assert_eq!(user.run(&["changes", "agent-7", "--ack"]).out, notice);
+    assert_eq!(user.run(&["changes", "agent-7", "--ack"]).out, unchanged);
+    assert_eq!(user.run(&["changes", "agent-7", "--json"]).json()["changes"], serde_json::json!([]));
+    assert!(user.run(&["changes", "other"]).out.contains("nothing is remembered of this session"));
+    user.run(&["changes", "a b"]).failed(2, "session name");
 }

@@ -7,10 +7,15 @@ use undercurrent_types::{Durability, Event, StreamName};
 
 use crate::kit::User;
 
-/// How often the daemon is killed.
+/// How often the daemon is killed, unless `UNDERCURRENT_KILLS` says otherwise; long runs take 200.
 const CRASHES: u64 = 20;
 /// How many producers publish at once, each to a stream of its own.
-const PRODUCERS: u64 = 4;
+const PRODUCERS: u64 = 16;
+
+fn crashes() -> u64 {
+    let said = std::env::var("UNDERCURRENT_KILLS").ok();
+    said.map_or(CRASHES, |said| said.parse().expect("`UNDERCURRENT_KILLS` is a number"))
+}
 
 /// Publishes until the daemon is gone; notes what was acknowledged.
 async fn produce(
@@ -53,7 +58,7 @@ async fn no_durable_acknowledgement_is_lost() {
     let user = User::new();
     let streams: Vec<StreamName> = (0..PRODUCERS).map(|n| format!("s/{n}").parse().unwrap()).collect();
     let mut acknowledged: Vec<BTreeMap<u64, String>> = vec![BTreeMap::new(); streams.len()];
-    for crash in 0..CRASHES {
+    for crash in 0..crashes() {
         let daemon = user.serve_with(&["--listen", "127.0.0.1:0"]);
         let client = Client::new(&daemon.url).unwrap();
         let (acks_tx, mut acks_rx) = tokio::sync::mpsc::channel(1);
@@ -62,7 +67,7 @@ async fn no_durable_acknowledgement_is_lost() {
             .map(|stream| tokio::spawn(produce(client.clone(), stream.clone(), crash, acks_tx.clone())))
             .collect();
         // Another moment each time, with requests under way.
-        for _ in 0..5 + 7 * crash {
+        for _ in 0..5 + 7 * (crash % CRASHES) {
             acks_rx.recv().await.unwrap();
         }
         drop(acks_rx);

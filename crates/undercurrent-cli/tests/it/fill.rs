@@ -1,31 +1,38 @@
-//! The example `fill.py` against a daemon.
+//! Filling from outside, with the script in `examples/`.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::kit::User;
+use crate::kit::{Ran, User};
 
-fn fill(url: &str, key: &str, command: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/fill.py");
+/// Runs the script in the project of a user, with this command to make the value.
+fn fill(user: &User, url: &str, key: &str, command: &str) -> Ran {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/fill.py");
     let mut python = Command::new("python3");
-    python.arg(script).args([url, key]).args(command);
-    python.output().expect("python3 is there")
+    python.args([script, key, "sh", "-c", command]).current_dir(&user.project).env("UNDERCURRENT_URL", url);
+    Ran::of(python.output().expect("python3 is there: the examples are tested with it"))
 }
 
 #[test]
-fn a_script_fills_a_key_and_a_stale_ticket_is_refused() {
+fn a_script_fills_a_key_once() {
     let user = User::new();
     let daemon = user.serve();
-    let filled = fill(&daemon.url, "note:a", &["echo", "one"]);
-    assert!(filled.status.success(), "{filled:?}");
-    assert_eq!(user.run(&["get", "note:a"]).out, "one\n");
-    let again = fill(&daemon.url, "note:a", &["echo", "two"]);
-    assert_eq!((again.status.code(), again.stdout.as_slice()), (Some(0), &b"one\n"[..]), "{again:?}");
+    for _ in 0..2 {
+        let ran = fill(&user, &daemon.url, "summary:readme", "echo made >> log; echo text");
+        assert_eq!((ran.code, ran.out.as_str()), (0, "text\n"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(user.project.join("log")).unwrap(), "made\n");
+    user.run(&["invalidate", "summary:readme"]);
+    assert_eq!(fill(&user, &daemon.url, "summary:readme", "echo newer").out, "newer\n");
+}
 
-    // The key goes stale while the value is made.
-    let binary = env!("CARGO_BIN_EXE_undercurrent");
-    let slow = format!("'{binary}' invalidate note:b --url {} >/dev/null && echo old", daemon.url);
-    let refused = fill(&daemon.url, "note:b", &["sh", "-c", &slow]);
-    assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(6), &b""[..]), "{refused:?}");
-    user.run(&["get", "note:b"]).failed(3, "--ticket");
+#[test]
+fn a_stale_ticket_is_refused() {
+    let user = User::new();
+    let daemon = user.serve();
+    // What the value is made from changes while it is made.
+    let command = format!("echo old; {} invalidate summary:readme >&2", env!("CARGO_BIN_EXE_undercurrent"));
+    let ran = fill(&user, &daemon.url, "summary:readme", &command);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(ran.err.contains("not kept"), "{ran:?}");
+    assert_eq!(user.run(&["get", "summary:readme"]).code, 3);
 }

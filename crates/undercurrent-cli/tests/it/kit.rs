@@ -98,7 +98,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let Output { status, stdout, stderr } = output;
         Self {
             code: status.code().unwrap_or(-1),

@@ -1,39 +1,33 @@
-//! Rules, looked at without a daemon.
-
-use serde_json::Value;
+//! `rules test`.
 
 use crate::kit::User;
 
-const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"local/p","type":"observation.file_change","subject":"file:/r/a"}"#;
+const EVENT: &str = r#"{"type":"state_update.task","source":"user/me","subject":"state:task-7"}"#;
 
 #[test]
-fn an_event_is_tested_against_the_rules_without_a_daemon() {
+fn an_event_is_tried_against_the_rules_of_the_daemon_and_nothing_is_published() {
     let user = User::new();
-    user.write("u.toml", "rules = 'mine.toml'");
-    user.write("mine.toml", "[[rule]]\nname = 'mine'\ntypes = ['observation.*']\nstale = ['tag:mine']");
-    let ran = user.run(&["rules", "test", EVENT, "--config", "u.toml", "--json"]);
-    let stale: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
-    let names: Vec<_> = stale.as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
-    assert_eq!(names, ["file:/r/a", "dir:/r", "tag:mine"]);
-    assert_eq!((&stale[0]["rule"], &stale[0]["file"]), (&"file_change".into(), &"shipped.toml".into()));
-    assert_eq!((&stale[2]["rule"], &stale[2]["file"]), (&"mine".into(), &"mine.toml".into()));
-
-    let shipped = user.run_with_input(&["rules", "test"], EVENT.as_bytes());
-    assert_eq!(shipped.code, 0);
-    assert!(shipped.out.contains("dir:/r") && !shipped.out.contains("tag:mine"), "{shipped:?}");
-    user.run(&["rules", "test", "{}"]).failed(2, "");
-
-    let printed = user.run(&["rules", "print", "--config", "u.toml"]);
-    assert!(printed.out.contains("name = \"mine\""), "{printed:?}");
+    let _daemon = user.serve();
+    let tested = user.run(&["rules", "test", EVENT, "--json"]).json();
+    assert_eq!(tested["stale"][0]["name"], "state:task-7");
+    let status = user.run(&["status", "--json"]).json();
+    assert_eq!(tested["rules"], status["rules"]);
+    assert!(user.run(&["rules", "test", EVENT]).out.contains("state:task-7"));
+    let announced = EVENT.replace("state_update.task", "action.edit");
+    assert!(user.run(&["rules", "test", &announced]).out.starts_with("nothing"));
+    assert!(!user.run(&["streams"]).out.contains("state"));
 }
 
 #[test]
-fn a_bad_rule_is_refused_with_file_line_and_column() {
+fn rules_in_a_file_are_tried_without_a_daemon() {
     let user = User::new();
-    user.write("u.toml", "rules = 'mine.toml'");
-    user.write("mine.toml", "[[rule]]\nname = 'x'\ntypes = ['ok', 'a*b']\nstale = ['tag:mine']");
-    for words in [&["rules", "test", EVENT][..], &["rules", "print"], &["serve"]] {
-        let ran = user.run(&[words, &["--config", "u.toml"]].concat());
-        ran.failed(2, "mine.toml:3:16: `a*b` has a `*` that is not at its end");
-    }
+    user.write("rules.toml", "[[rule]]\nname = 'mine'\ntypes = ['observation.mine']\nstale = ['tag:mine']\n");
+    let event = r#"{"type":"observation.mine","source":"user/me"}"#;
+    let ran = user.run(&["rules", "test", event, "--rules", "rules.toml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "mine  tag:mine\n"), "{ran:?}");
+    user.write("rules.toml", "[[rule]]\nname = 'mine'\ntypes = ['action.mine']\nstale = ['tag:mine']\n");
+    let ran = user.run(&["rules", "test", event, "--rules", "rules.toml"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("rules.toml:3:"), "{ran:?}");
+    assert_eq!(user.run(&["rules", "test", "{}", "--rules", "rules.toml"]).code, 2);
 }

@@ -103,3 +103,49 @@ fn what_others_publish_does_not_control_the_terminal() {
     let ran = user.run(&["tail", "s", "--no-follow"]);
     assert!(ran.lines()[0].ends_with("\"\u{fffd}31m\""), "{ran:?}");
 }
+
+#[test]
+fn several_streams_and_what_was_made_stale_are_tailed() {
+    let user = User::new();
+    let _daemon = user.serve();
+    for (stream, subject) in [("sessions/1", "state:a"), ("other", "state:b"), ("sessions/2", "state:c")] {
+        let words = ["publish", stream, "--type", "state_update.task", "--subject", subject, "--data", "{}"];
+        assert_eq!(user.run(&words).code, 0);
+    }
+    let ran = user.run(&["tail", "sessions/*", "--no-follow"]);
+    let lines = ran.lines();
+    assert!(lines.len() == 2 && lines[0].starts_with("sessions/1 ") && lines[1].starts_with("sessions/2 "));
+    let ran = user.run(&["tail", "$invalidations", "--no-follow", "--json"]);
+    assert!(ran.lines().iter().all(|line| line.contains("\"type\":\"cache_update\"")), "{ran:?}");
+    assert!(
+        ran.out.contains("\"name\":\"state:c\"") && ran.out.contains("\"stream\":\"sessions/2\""),
+        "{ran:?}"
+    );
+    user.run(&["tail", "a*b"]).failed(2, "pattern");
+}
+
+#[test]
+fn an_ephemeral_event_is_seen_live_and_not_kept() {
+    let user = User::new();
+    let _daemon = user.serve();
+    let publish = |more: &[&str]| {
+        let words = ["publish", "s", "--type", "message", "--data", "\"token\""];
+        user.run(&[&words, more].concat())
+    };
+    assert_eq!(publish(&["--ephemeral"]).out, "given to 0 and not kept\n");
+    publish(&[]);
+    let mut tail = user.start(&["tail", "s", "--ephemeral"]);
+    tail.until("#1 ");
+    // The mark between history and live is not shown.
+    while publish(&["--ephemeral"]).out != "given to 1 and not kept\n" {}
+    let told = std::thread::scope(|scope| {
+        let line = scope.spawn(|| tail.until("~ "));
+        while !line.is_finished() {
+            publish(&["--ephemeral"]);
+        }
+        line.join().unwrap()
+    });
+    assert!(told.contains("message"), "{told}");
+    assert_eq!(user.run(&["tail", "s", "--no-follow"]).lines().len(), 1);
+    publish(&["--ephemeral", "--expected-seq", "1"]).failed(2, "cannot be used with");
+}

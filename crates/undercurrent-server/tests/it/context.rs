@@ -142,6 +142,69 @@ async fn a_miss_gives_a_ticket_that_goes_stale() {
 }
 
 #[tokio::test]
+async fn a_reader_is_told_what_has_changed_and_may_wait_for_it() {
+    let daemon = Daemon::start().await;
+    let key = daemon.write("a.txt", b"1\n");
+    let version = header(&send(daemon.context("GET", &key)).await, "undercurrent-version");
+    let ask = |path: &str| daemon.get(path).query(&[("key", &key), ("version", &version)]);
+    let told = json_of(ask("/v1/context/changed")).await;
+    assert_eq!((&told["state"], told["context"].get("value")), (&json!("unchanged"), None));
+    let waiting = tokio::spawn(send(ask("/v1/context/wait")));
+    daemon.write("a.txt", b"2\n");
+    assert_eq!(waiting.await.unwrap().text().await.unwrap(), "2\n");
+    let told = json_of(ask("/v1/context/changed")).await;
+    assert_eq!((&told["state"], &told["context"]["value"]), (&json!("changed"), &json!("2\n")));
+    assert!(told["diff"].as_str().unwrap().contains("-1\n+2\n"), "{told}");
+    std::fs::remove_file(daemon.root.join("a.txt")).unwrap();
+    assert_eq!(json_of(ask("/v1/context/changed")).await["state"], "gone");
+    let (status, body) =
+        refused(daemon.get("/v1/context/wait").query(&[("key", "note:a"), ("timeout", "1ms")])).await;
+    assert_eq!((status, body.code), (504, ErrorCode::TimedOut));
+    let (status, _) =
+        refused(daemon.get("/v1/context/wait").query(&[("key", "note:a"), ("timeout", "2m")])).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn a_kind_that_no_source_can_be_asked_about_refuses_to_ask_it() {
+    let daemon = Daemon::start().await;
+    for (key, reason) in
+        [("state:a", "the log itself"), ("ci:github/o/r#status@1", "the log itself"), ("note:a", "no source")]
+    {
+        for level in ["synced", "verified"] {
+            let read = daemon.context("GET", key).header("prefer", format!("freshness={level}"));
+            let (status, body) = refused(read).await;
+            assert_eq!((status, body.code), (422, ErrorCode::LevelNotOffered), "`{key}` at {level}");
+            assert!(body.message.contains(reason) && body.message.contains(level), "{}", body.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_with_inputs_and_tags_is_stale_with_them() {
+    let daemon = Daemon::start().await;
+    let input = daemon.write("a=b.txt", b"1");
+    let version = header(&send(daemon.context("GET", &input)).await, "undercurrent-version");
+    let put = || {
+        let made_from =
+            [("input", format!("{input}={version}")), ("tag", "mine".into()), ("ttl", "10m".into())];
+        daemon.context("PUT", "note:sum").query(&made_from).body("one")
+    };
+    json_of(put()).await;
+    assert_eq!(send(daemon.context("GET", "note:sum")).await.text().await.unwrap(), "one");
+    json_of(daemon.request("POST", "/v1/invalidate").body(r#"{"names":["tag:mine"]}"#)).await;
+    assert_eq!(refused(daemon.context("GET", "note:sum")).await.0, 404);
+    daemon.write("a=b.txt", b"2");
+    let (status, body) = refused(put()).await;
+    assert_eq!((status, body.code), (409, ErrorCode::Conflict));
+    assert!(body.message.contains("a=b.txt"), "{}", body.message);
+    for (name, value) in [("input", "note:a"), ("input", "note:a=x"), ("tag", ""), ("ttl", "1h")] {
+        let (status, _) = refused(daemon.context("PUT", "note:sum").query(&[(name, value)]).body("1")).await;
+        assert_eq!(status, 400, "{name}={value}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_about_a_state_is_what_is_read() {
     let daemon = Daemon::start().await;
     json_of(daemon.context("PUT", "state:task-7").body(r#"{"done": false}"#)).await;
@@ -161,4 +224,32 @@ async fn the_daemon_says_what_it_is_doing() {
     let status = json_of(daemon.get("/v1/status")).await;
     assert_eq!((&status["namespace"], &status["store"]), (&json!("default"), &json!("writable")));
     assert_eq!(status["sources"][0]["target"], daemon.root.to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_session_is_told_what_has_changed_since_it_read() {
+    let daemon = Daemon::start().await;
+    let (kept, edited) = (daemon.write("a.txt", b"a"), daemon.write("b.txt", b"b"));
+    let gone = daemon.write("c.txt", b"c");
+    for key in [&kept, &edited, &gone] {
+        let response = send(daemon.context("GET", key).header("undercurrent-session", "agent-7")).await;
+        assert_eq!(response.status(), 200);
+    }
+    daemon.write("b.txt", b"new");
+    std::fs::remove_file(daemon.root.join("c.txt")).unwrap();
+    let asked = || daemon.request("GET", "/v1/changes?session=agent-7");
+    let notice = json_of(asked()).await;
+    let changes: Vec<_> =
+        notice["changes"].as_array().unwrap().iter().map(|c| (&c["key"], &c["state"])).collect();
+    let (edited, gone) = (json!(edited), json!(gone));
+    assert_eq!(changes, [(&edited, &json!("changed")), (&gone, &json!("gone"))]);
+    let text = send(asked().header("accept", "text/plain")).await.text().await.unwrap();
+    assert!(text.starts_with("2 things that session agent-7 was given"), "{text}");
+    let (status, _) = refused(daemon.request("GET", "/v1/changes?session=agent-7&ack=true")).await;
+    assert_eq!(status, 400);
+    assert_eq!(json_of(daemon.request("POST", "/v1/changes?session=agent-7&ack=true")).await, notice);
+    assert_eq!(json_of(asked()).await["changes"], json!([]));
+    for bad in ["", "?session=", "?session=a%20b"] {
+        assert_eq!(refused(daemon.request("GET", &format!("/v1/changes{bad}"))).await.0, 400, "{bad}");
+    }
 }

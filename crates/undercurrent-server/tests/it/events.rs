@@ -140,3 +140,28 @@ async fn streams_are_listed_with_their_tails() {
     assert_eq!(streams[0], json!({"stream": "a", "cursor": cursors[0], "durability": "durable"}));
     assert_eq!(streams[1]["stream"], "b/c");
 }
+
+#[tokio::test]
+async fn several_streams_are_read_in_one_order_page_by_page() {
+    let daemon = Daemon::start().await;
+    for (stream, id) in [("sessions/1", "1"), ("other", "2"), ("sessions/2", "3"), ("sessions/1", "4")] {
+        assert_eq!(send(daemon.post_event(stream, &message(id))).await.status(), 200);
+    }
+    let first = send(daemon.get("/v1/events?streams=sessions/*&limit=2")).await;
+    let next = header(&first, "undercurrent-next");
+    let events: serde_json::Value = first.json().await.unwrap();
+    let seen = |events: &serde_json::Value| -> Vec<(String, String)> {
+        let text = |event: &serde_json::Value, name: &str| event[name].as_str().unwrap().to_owned();
+        events.as_array().unwrap().iter().map(|e| (text(e, "stream"), text(e, "id"))).collect()
+    };
+    let expected = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(stream, id)| ((*stream).to_owned(), (*id).to_owned())).collect()
+    };
+    assert_eq!(seen(&events), expected(&[("sessions/1", "1"), ("sessions/2", "3")]));
+    let second = send(daemon.get(&format!("/v1/events?streams=sessions/*&from={next}"))).await;
+    assert_eq!(header(&second, "undercurrent-at-tail"), "true");
+    assert_eq!(seen(&second.json().await.unwrap()), expected(&[("sessions/1", "4")]));
+    for bad in ["", "?streams=a*b", "?streams=a&from=0000000000000001.0000000000000001"] {
+        assert_eq!(refused(daemon.get(&format!("/v1/events{bad}"))).await.0, 400, "{bad}");
+    }
+}

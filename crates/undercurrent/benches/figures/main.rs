@@ -1,12 +1,13 @@
 //! The figures of `docs/benchmarks.md`: each as a ratio to a peer measured in the same run.
 //!
 //! Peer and subject take turns in short rounds, and the median of the rounds' ratios is printed, so that a machine
-//! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only hit` and `--only append` take
-//! one part.
+//! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only hit`, `--only freshness` and
+//! `--only append` take one part.
 
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 
 mod append;
+mod freshness;
 mod hit;
 
 fn main() {
@@ -17,6 +18,9 @@ fn main() {
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     if wanted("hit") {
         hit::run(if short { 15 } else { 101 });
+    }
+    if wanted("freshness") {
+        freshness::run(if short { 5 } else { 51 });
     }
     if wanted("append") {
         append::run(if short { 5 } else { 31 });

@@ -2,6 +2,7 @@
 
 use undercurrent_types::Position;
 
+use crate::ablation::{Gap, Step, gap, skips};
 use crate::store::{Horizon, Slot};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -50,10 +51,12 @@ impl AsOf {
         if applied < barrier {
             return Verdict::Ahead;
         }
+        gap(Gap::Open);
         if slots.iter().any(|slot| horizon.floor(*slot) > as_of) {
             return Verdict::Floor(as_of);
         }
-        self.raise(applied);
+        gap(Gap::Open);
+        self.raise(if skips(Step::RaiseToFirst) { horizon.applied() } else { applied });
         Verdict::Unmoved
     }
 }

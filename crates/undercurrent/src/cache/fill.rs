@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use undercurrent_types::{Key, Name, Position, Token, Version};
+use futures_util::future::BoxFuture;
+use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
 use super::answer::Why;
@@ -11,7 +12,7 @@ use super::as_of::AsOf;
 use super::entry::{Closure, Entry, Moment};
 use super::flight::{Flight, Mode, Need, Outcome};
 use super::inputs::{Inputs, versions};
-use super::loader::{Check, LoadError, Loader};
+use super::loader::{Check, LoadError, Loaded, Loader};
 use crate::ablation::{Step, skips};
 use crate::store::{Batch, Committed, Invalidation, PublishError};
 
@@ -101,7 +102,7 @@ impl Cache {
             return Ok(Try::Done(entry.clone(), Why::Current));
         }
         let Some(loader) = self.loader(key) else {
-            return Err(LoadError::Missing { key: key.clone(), at: need.barrier });
+            return self.take_put(key, standing, need).await;
         };
         if mode < Mode::Load
             && let Some(entry) = standing.filter(|entry| entry.loader_version == loader.version())
@@ -110,6 +111,18 @@ impl Cache {
             return Ok(done);
         }
         self.load(key, need, loader.as_ref()).await
+    }
+
+    /// Takes what was put as it stands, whatever the read asks for: nobody could say anything else. Where its inputs
+    /// moved or are in doubt, it stands while they come back at the same versions.
+    async fn take_put(&self, key: &Key, standing: Option<Arc<Entry>>, need: Need) -> Result<Try, LoadError> {
+        let missing = || LoadError::Missing { key: key.clone(), at: need.barrier };
+        let entry = standing.filter(|entry| entry.loader_version == Nobody.version()).ok_or_else(missing)?;
+        if let Some(why) = self.still_good(&entry, need.barrier.position) {
+            return Ok(Try::Done(entry, why));
+        }
+        let kept = self.revalidate(&entry, need, Mode::Fresh, &Nobody).await?;
+        kept.ok_or_else(missing)
     }
 
     /// Tries to keep a standing value without a load; `None` sends the caller to one.
@@ -151,6 +164,7 @@ impl Cache {
             None => Why::SameInputs,
         };
         let closure = join_closures(&own, &inputs);
+        let closure = if skips(Step::RestampClosure) { old.closure.clone() } else { closure };
         if let Some(moving) = mixture(&closure) {
             return Ok(Some(Try::Mixed(moving.clone())));
         }
@@ -165,7 +179,7 @@ impl Cache {
             inc: need.barrier.inc,
             h: if skips(Step::RestampAtH) { self.0.store.horizon().applied() } else { need.barrier.position },
             own,
-            deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+            deadline: earliest(&inputs, own_deadline),
             inputs: versions(&inputs),
             closure,
             validator: old.validator.clone(),
@@ -232,7 +246,7 @@ impl Cache {
             inc: need.barrier.inc,
             h: need.barrier.position,
             own,
-            deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+            deadline: earliest(&inputs, own_deadline),
             inputs: versions(&inputs),
             closure,
             validator: loaded.validator,
@@ -257,7 +271,10 @@ impl Cache {
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
         let differs = standing.as_ref().is_some_and(|standing| standing.version != entry.version)
             && !skips(Step::AnnounceChange);
-        if differs && standing.as_ref().is_some_and(|standing| standing.h >= entry.h) {
+        if differs
+            && standing.as_ref().is_some_and(|standing| standing.h >= entry.h)
+            && !skips(Step::UnknownOrder)
+        {
             // Two different values, and nobody can say which of them is the later one: neither stays.
             self.0.entries.remove(&key);
             let moved = self.invalidate(&key, "two loads of it disagree").await;
@@ -315,6 +332,32 @@ impl Cache {
     }
 }
 
+/// The loader of values that were put: it has no source.
+struct Nobody;
+
+impl Loader for Nobody {
+    fn name(&self) -> &'static str {
+        "put"
+    }
+
+    fn version(&self) -> u32 {
+        0
+    }
+
+    fn default_level(&self) -> Level {
+        Level::Fresh
+    }
+
+    fn offers(&self, key: &Key, _level: Level) -> Result<(), String> {
+        Err(format!("`{key}` is put"))
+    }
+
+    fn load<'a>(&'a self, key: &'a Key, _inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {
+        let reason = "it is put, and nothing loads it".into();
+        Box::pin(std::future::ready(Err(LoadError::Unavailable { key: key.clone(), reason })))
+    }
+}
+
 /// Finds a key that two inputs were made from in different versions.
 fn mixture(closure: &Closure) -> Option<&Key> {
     if skips(Step::NoMixture) { None } else { closure.mixture() }
@@ -325,7 +368,7 @@ fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
 }
 
 /// The key itself and what its loader named, sorted. In the model: `dependencies::graph::own`.
-fn own_names(key: &Key, mut names: Vec<Name>) -> Box<[Name]> {
+pub(super) fn own_names(key: &Key, mut names: Vec<Name>) -> Box<[Name]> {
     names.push(Name::from(key));
     names.sort_unstable();
     names.dedup();
@@ -333,7 +376,7 @@ fn own_names(key: &Key, mut names: Vec<Name>) -> Box<[Name]> {
 }
 
 /// Own names and the current closures of all inputs. In the model: `dependencies::entry::join_closures`.
-fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
+pub(super) fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
     let mut names = own.to_vec();
     let mut keys = Vec::new();
     for input in inputs {
@@ -346,6 +389,12 @@ fn join_closures(own: &[Name], inputs: &[Arc<Entry>]) -> Closure {
         keys.push((input.key.clone(), input.version));
     }
     Closure::new(names, keys)
+}
+
+/// Returns the earliest of the own deadline and those of all inputs.
+fn earliest(inputs: &[Arc<Entry>], own: Option<Moment>) -> Option<Moment> {
+    let inherited = inputs.iter().filter_map(|input| input.deadline);
+    inherited.filter(|_| !skips(Step::DeadlineInherited)).chain(own).min()
 }
 
 /// Ends a flight however its task ends: frees those who wait, and starts the flight that waited behind it.

@@ -84,7 +84,7 @@ impl Flight {
             Phase::Begun(place, h) => {
                 let in_order = h.inc == need.barrier.inc && h.position >= need.barrier.position;
                 let asked = need.mode == Mode::Fresh || place >= need.begun || skips(Step::AskAfterBegin);
-                in_order && state.mode >= need.mode && asked
+                (in_order || skips(Step::JoinInOrder)) && state.mode >= need.mode && asked
             }
         }
     }

@@ -19,15 +19,23 @@ pub trait Loader: Send + Sync + 'static {
         1
     }
 
-    /// Returns the level of a read that names none.
-    fn default_level(&self) -> Level;
+    /// Returns the level of a read that names none: `fresh`, unless the loader says otherwise.
+    fn default_level(&self) -> Level {
+        Level::Fresh
+    }
 
-    /// Says why a level can not be given for a key, if it can not.
+    /// Says why a level can not be given for a key, if it can not. Up to `fresh` every loader can be read at; more is
+    /// for those whose source can be waited for or asked.
     ///
     /// # Errors
     ///
     /// The reason, for people.
-    fn offers(&self, key: &Key, level: Level) -> Result<(), String>;
+    fn offers(&self, _key: &Key, level: Level) -> Result<(), String> {
+        match level {
+            Level::Local | Level::Bounded(_) | Level::Fresh => Ok(()),
+            Level::Synced | Level::Verified => Err(format!("the loader `{}` does not offer it", self.name())),
+        }
+    }
 
     /// Loads the value. Every other key that it reads, it reads through `inputs`.
     ///

@@ -1,7 +1,7 @@
 //! Filling from outside.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +9,25 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
 use super::as_of::AsOf;
-use super::entry::{Closure, Entry, Moment};
+use super::entry::{Entry, Moment};
+use super::fill::{join_closures, own_names};
+use super::flight::{Mode, Need};
+use super::inputs::{Inputs, versions};
 use super::loader::LoadError;
 use crate::store::{Committed, StoreError};
+
+/// What a value that is put depends on, and how long it may be served.
+#[derive(Clone, Debug, Default)]
+pub struct PutOptions {
+    /// The ticket of the miss that the value fills.
+    pub ticket: Option<Token>,
+    /// The keys that the value was made from, each with the version that was read; at most [`Cache::MOST_INPUTS`].
+    pub inputs: Vec<(Key, Version)>,
+    /// Tags that make it stale, besides its key and inputs; at most [`Cache::MOST_INPUTS`].
+    pub tags: Vec<Name>,
+    /// For how long it may be served, counted from the put.
+    pub max_age: Option<Duration>,
+}
 
 /// Why a value was not taken.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,6 +44,52 @@ pub enum PutError {
         "the ticket for `{key}` is stale: the key was invalidated after it was given; get the key again and compute anew"
     )]
     Stale {
+        /// The key.
+        key: Key,
+    },
+    /// An input is at another version than the value was made from.
+    #[error(
+        "`{key}` was made from version {expected} of `{input}`, which is another now; read it again and compute anew"
+    )]
+    InputMoved {
+        /// The key that was put.
+        key: Key,
+        /// The input.
+        input: Key,
+        /// The version that the caller read.
+        expected: Version,
+    },
+    /// Two inputs were made from one key in two versions.
+    #[error(
+        "the inputs of `{key}` were made from two versions of `{input}`; read them again and compute anew"
+    )]
+    Mixed {
+        /// The key that was put.
+        key: Key,
+        /// What the inputs disagree about.
+        input: Key,
+    },
+    /// Something that is no tag was named as one.
+    #[error("`{name}` is no tag, so `{key}` can not be put with it; name keys as inputs")]
+    NotATag {
+        /// The key that was put.
+        key: Key,
+        /// The name.
+        name: Name,
+    },
+    /// More inputs or tags than a value may have.
+    #[error("`{key}` has {actual} inputs or tags, and a value that is put has at most {limit} of each")]
+    TooMany {
+        /// The key that was put.
+        key: Key,
+        /// How many there are.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The value of such a key is an event.
+    #[error("the value of `{key}` becomes an event, which has no inputs, tags or time to live")]
+    Published {
         /// The key.
         key: Key,
     },
@@ -55,74 +117,154 @@ pub enum PutError {
 impl Cache {
     /// The largest value that can be put, in bytes.
     pub const LARGEST_PUT: usize = 8 << 20;
+    /// The most inputs, and the most tags, that a value can be put with.
+    pub const MOST_INPUTS: usize = 256;
 
     /// Puts the value of a key that nothing here loads.
     ///
-    /// With a ticket the value commits as a load that began at the miss would: it is refused if the key moved since.
-    /// Without one it is a publish: it invalidates the key, then stands. The value lives in memory only, and makes
-    /// room like any other.
+    /// With a ticket the value commits as a load that began at the miss would: it is refused if the key or anything it
+    /// depends on moved since. Without one it is a publish: it invalidates the key, then stands. Inputs have to be at
+    /// the versions that are named, and from then on it is stale when they are. The value lives in memory only, and
+    /// makes room like any other.
     ///
     /// # Errors
     ///
-    /// Fails when the kind has a loader, the ticket is stale, or the value is too large; nothing changes then.
+    /// Fails when the kind has a loader, the ticket is stale, an input has another version or can not be read, or a
+    /// limit is passed; nothing changes then. Where an input moves between the look at it and the end of a put without
+    /// a ticket, the key has been invalidated already.
     pub async fn put(
         &self,
         key: &Key,
         value: Bytes,
-        ticket: Option<Token>,
-        max_age: Option<Duration>,
+        options: PutOptions,
     ) -> Result<(Token, Version), PutError> {
-        if value.len() > Self::LARGEST_PUT {
-            let (key, actual) = (key.clone(), value.len());
-            return Err(PutError::TooLarge { key, actual, limit: Self::LARGEST_PUT });
-        }
-        if self.loader(key).is_some() {
-            return Err(PutError::Loaded { key: key.clone() });
-        }
+        let put = self.put_value(key, value, options).await;
+        self.0.was_put.notify_waiters();
+        put
+    }
+
+    async fn put_value(
+        &self,
+        key: &Key,
+        value: Bytes,
+        options: PutOptions,
+    ) -> Result<(Token, Version), PutError> {
+        self.check_put(key, &value, &options)?;
         let began = Moment::now();
-        let h = match ticket {
-            Some(ticket) => ticket,
-            None => self.invalidate(key, "a value was put").await?,
-        };
-        let version = Version::of(Some(&value));
-        let own: Box<[Name]> = [Name::from(key)].into();
-        let deadline = max_age.map(|age| began.after(age));
-        let entry = Entry {
-            as_of: AsOf::new(Position(0)),
-            last_answer: AtomicU64::new(0),
-            key: key.clone(),
-            value: Some(value),
-            version,
-            inc: h.inc,
-            h: h.position,
-            closure: Closure::new(own.to_vec(), Vec::new()),
-            own,
-            inputs: Box::default(),
-            validator: None,
-            deadline,
-            own_deadline: deadline,
-            max_age,
-            loader_version: 0,
-            default_level: Level::Fresh,
-            since: began,
-            took: Duration::ZERO,
-        };
-        if ticket.is_some() {
+        let now = self.barrier_for(key).await?;
+        let h = options.ticket.unwrap_or(now);
+        let inputs = self.read_put_inputs(key, &options.inputs, now).await?;
+        if options.ticket.is_some() {
             // As a load that began at the miss: another that filled the key meanwhile is met there.
-            let entry = self.commit(entry).await?;
+            let entry = self.commit(put_entry(key, value, &options, &inputs, h, began)?).await?;
             return match entry.as_of() {
-                Position(0) => Err(PutError::Stale { key: key.clone() }),
-                position => Ok((Token { inc: h.inc, position }, version)),
+                Position(0) if !self.stands(&entry) => Err(PutError::Stale { key: key.clone() }),
+                Position(0) => Ok((h, entry.version)),
+                position => Ok((Token { inc: h.inc, position }, entry.version)),
             };
         }
-        let _inserting = self.inserting(key).lock().await;
-        match self.0.store.commit(h, &entry.closure.names, None).await? {
-            Committed::Accepted(position) => {
-                self.insert(Arc::new(entry.good_for(position)));
-                Ok((Token { inc: h.inc, position }, version))
-            }
-            // Put, and invalidated again at once by somebody else: it stood for that long.
-            Committed::Moved | Committed::InDoubt => Ok((h, version)),
+        // Judged by the look before it; taken as they are after it.
+        let h = self.invalidate(key, "a value was put").await?;
+        let inputs = self.read_put_inputs(key, &options.inputs, h).await?;
+        let entry = put_entry(key, value, &options, &inputs, h, began)?;
+        self.stand(h, entry).await
+    }
+
+    fn check_put(&self, key: &Key, value: &Bytes, options: &PutOptions) -> Result<(), PutError> {
+        let key = || key.clone();
+        if value.len() > Self::LARGEST_PUT {
+            return Err(PutError::TooLarge { key: key(), actual: value.len(), limit: Self::LARGEST_PUT });
+        }
+        let actual = options.inputs.len().max(options.tags.len());
+        if actual > Self::MOST_INPUTS {
+            return Err(PutError::TooMany { key: key(), actual, limit: Self::MOST_INPUTS });
+        }
+        if let Some(name) = options.tags.iter().find(|name| !name.is_tag()) {
+            return Err(PutError::NotATag { key: key(), name: name.clone() });
+        }
+        match self.loader(&key()) {
+            Some(_) => Err(PutError::Loaded { key: key() }),
+            None => Ok(()),
         }
     }
+
+    /// Reads the inputs of a put as they are now, and refuses those at another version than was named.
+    async fn read_put_inputs(
+        &self,
+        key: &Key,
+        named: &[(Key, Version)],
+        barrier: Token,
+    ) -> Result<Vec<Arc<Entry>>, PutError> {
+        let begun = self.0.begun.load(Ordering::SeqCst);
+        let reader = Inputs::new(self, key, Need { barrier, begun, mode: Mode::Fresh });
+        for (input, expected) in named {
+            let entry = reader.read(input).await?;
+            if entry.version != *expected {
+                let (key, input, expected) = (key.clone(), input.clone(), *expected);
+                return Err(PutError::InputMoved { key, input, expected });
+            }
+            if entry.closure.keys.iter().any(|(below, _)| below == key) {
+                return Err(LoadError::Cycle(vec![key.clone(), input.clone(), key.clone()]).into());
+            }
+        }
+        Ok(reader.into_entries())
+    }
+
+    /// Commits a value whose key was invalidated for it.
+    async fn stand(&self, h: Token, entry: Entry) -> Result<(Token, Version), PutError> {
+        let (key, version) = (entry.key.clone(), entry.version);
+        let _inserting = self.inserting(&key).lock().await;
+        let entry = match self.0.store.commit(h, &entry.closure.names, None).await? {
+            Committed::Accepted(position) => entry.good_for(position),
+            // Its inputs are asked at each read.
+            Committed::InDoubt if !entry.inputs.is_empty() => entry,
+            // Put, and invalidated again at once by somebody else: it stood for that long.
+            Committed::Moved | Committed::InDoubt => return Ok((h, version)),
+        };
+        let entry = Arc::new(entry);
+        let position = entry.as_of().max(h.position);
+        self.insert(entry);
+        Ok((Token { inc: h.inc, position }, version))
+    }
+
+    fn stands(&self, entry: &Arc<Entry>) -> bool {
+        self.0.entries.peek(&entry.key).is_some_and(|standing| Arc::ptr_eq(&standing, entry))
+    }
+}
+
+/// Makes the entry of a value that was put: that of a load, by nobody's loader.
+fn put_entry(
+    key: &Key,
+    value: Bytes,
+    options: &PutOptions,
+    inputs: &[Arc<Entry>],
+    h: Token,
+    began: Moment,
+) -> Result<Entry, PutError> {
+    let own = own_names(key, options.tags.clone());
+    let closure = join_closures(&own, inputs);
+    if let Some(input) = closure.mixture() {
+        return Err(PutError::Mixed { key: key.clone(), input: input.clone() });
+    }
+    let own_deadline = options.max_age.map(|age| began.after(age));
+    Ok(Entry {
+        as_of: AsOf::new(Position(0)),
+        last_answer: AtomicU64::new(0),
+        key: key.clone(),
+        version: Version::of(Some(&value)),
+        value: Some(value),
+        inc: h.inc,
+        h: h.position,
+        own,
+        deadline: inputs.iter().filter_map(|input| input.deadline).chain(own_deadline).min(),
+        inputs: versions(inputs),
+        closure,
+        validator: None,
+        own_deadline,
+        max_age: options.max_age,
+        loader_version: 0,
+        default_level: Level::Fresh,
+        since: began,
+        took: Duration::ZERO,
+    })
 }

@@ -206,6 +206,12 @@ impl Cache {
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
     }
 
+    /// Waits until every source that can be waited for has told all that happened before; says whether each did.
+    pub async fn wait_for_all(&self) -> bool {
+        let scopes: Vec<_> = self.0.barriers.read().keys().cloned().collect();
+        self.wait_for(&scopes).await
+    }
+
     /// The names of an entry's closure whose source can be waited for.
     fn scopes_of(&self, entry: &Entry) -> Vec<Name> {
         let barriers = self.0.barriers.read();
@@ -260,7 +266,9 @@ impl Cache {
     async fn holds(&self, key: &Key, version: Version, need: Need) -> Result<Held, LoadError> {
         let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);
         if let Some(entry) = standing {
-            if !entry.reads_source() {
+            // What was put has no source: it is asked by looking whether it still stands.
+            let put = self.loader(key).is_none() && self.still_good(&entry, need.barrier.position).is_some();
+            if put || !entry.reads_source() {
                 return Ok(Held::Asked);
             }
             if let Some(validator) = &entry.validator

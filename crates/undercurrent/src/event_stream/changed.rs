@@ -44,15 +44,20 @@ impl EventStream {
         options: ReadOptions,
     ) -> Result<IfChanged, ContextError> {
         let answer = self.get_app_context(key).with(options).await?;
+        Ok(self.compare(answer, version))
+    }
+
+    /// Compares an answer with a version that the caller has.
+    pub fn compare(&self, answer: Answer, version: Version) -> IfChanged {
         if answer.version() == version {
-            return Ok(IfChanged::Unchanged(answer));
+            return IfChanged::Unchanged(answer);
         }
         let Some(new) = answer.value() else {
-            return Ok(IfChanged::Gone(answer));
+            return IfChanged::Gone(answer);
         };
         let old = self.0.cache.replaced(&version);
-        let diff = old.and_then(|old| unified(key, &old, new));
-        Ok(IfChanged::Changed { answer, diff })
+        let diff = old.and_then(|old| unified(answer.key(), &old, new));
+        IfChanged::Changed { answer, diff }
     }
 
     /// Says whether a key is still at the version that an edit was made from. The source is asked, where it can be.

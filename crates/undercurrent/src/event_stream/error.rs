@@ -73,6 +73,14 @@ pub enum ContextReason {
     /// The event that carries the value was not published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The value did not become another in time.
+    #[error("`{key}` did not change within {} ms", .timeout.as_millis())]
+    NotChanged {
+        /// The key that was waited for.
+        key: undercurrent_types::Key,
+        /// For how long.
+        timeout: std::time::Duration,
+    },
 }
 
 impl PublishError {
@@ -88,7 +96,10 @@ impl PublishError {
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))
             }
-            Self::Store(Store::TooLarge { .. }) => (ErrorCode::TooLarge, None),
+            Self::Store(Store::RowConflict { .. }) => (ErrorCode::Conflict, None),
+            Self::Store(Store::TooLarge { .. } | Store::RowTooLarge { .. } | Store::TableFull { .. }) => {
+                (ErrorCode::TooLarge, None)
+            }
             Self::Store(_) => (ErrorCode::StoreFailed, None),
         };
         ErrorBody { index, ..ErrorBody::new(code, self.to_string()) }
@@ -106,12 +117,17 @@ impl ContextError {
                 return ErrorBody { ticket: Some(at.to_string()), ..body };
             }
             ContextReason::Read(ReadError::Load(error)) => error.code(),
-            ContextReason::Put(PutError::Loaded { .. }) => ErrorCode::InvalidRequest,
-            ContextReason::Put(PutError::Stale { .. }) => ErrorCode::Conflict,
-            ContextReason::Put(PutError::TooLarge { .. }) => ErrorCode::TooLarge,
+            ContextReason::Put(
+                PutError::Loaded { .. } | PutError::NotATag { .. } | PutError::Published { .. },
+            ) => ErrorCode::InvalidRequest,
+            ContextReason::Put(
+                PutError::Stale { .. } | PutError::InputMoved { .. } | PutError::Mixed { .. },
+            ) => ErrorCode::Conflict,
+            ContextReason::Put(PutError::TooLarge { .. } | PutError::TooMany { .. }) => ErrorCode::TooLarge,
             ContextReason::Put(PutError::Commit(error)) => error.code(),
             ContextReason::Put(PutError::Publish(_) | PutError::Store(_)) => ErrorCode::StoreFailed,
             ContextReason::Publish(error) => return error.body(),
+            ContextReason::NotChanged { .. } => ErrorCode::TimedOut,
         };
         ErrorBody::new(code, self.to_string())
     }
@@ -126,6 +142,7 @@ impl SubscribeError {
                 ErrorBody { oldest: Some(oldest.to_string()), ..body }
             }
             Self::Stream(_) => ErrorBody::new(ErrorCode::InvalidStream, self.to_string()),
+            Self::OtherStore { .. } => ErrorBody::new(ErrorCode::InvalidCursor, self.to_string()),
             Self::Read(ReadStreamError::Store(_)) => ErrorBody::new(ErrorCode::StoreFailed, self.to_string()),
         }
     }

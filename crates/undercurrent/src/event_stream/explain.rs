@@ -1,15 +1,19 @@
 //! Why an answer was allowed, and what made the one before stale.
 
+use std::collections::HashSet;
+
 use undercurrent_types::wire::{
-    ExplainedAnswer, ExplainedEntry, ExplainedInvalidation, ExplainedName, Explanation,
+    ExplainedAnswer, ExplainedEntry, ExplainedInput, ExplainedInvalidation, ExplainedName, Explanation,
 };
-use undercurrent_types::{Key, Name};
+use undercurrent_types::{Key, Name, Version};
 
 use super::EventStream;
 use super::error::ContextError;
 use crate::cache::Entry;
 use crate::store::InvalidationRecord;
 
+/// How many inputs are followed.
+const MOST_INPUTS: usize = 1000;
 /// How many invalidations are shown.
 const SHOWN: usize = 10;
 
@@ -45,13 +49,33 @@ impl EventStream {
                     as_of: entry.as_of().0,
                     valid: cache.is_valid(&entry),
                     validator: validator.map(|(validator, loader)| loader.describe(validator)),
-                    inputs: entry.inputs.to_vec(),
+                    loader_version: entry.loader_version,
+                    loaded_at: entry.h.0,
+                    expires_in_ms: entry.deadline.map(|deadline| millis(deadline.remaining())),
+                    inputs: self.explain_inputs(&entry, &mut HashSet::new()),
                     closure: names.iter().map(|name| self.explain_name(name)).collect(),
                 }
             }),
             answer,
             invalidations: records.into_iter().map(explain_invalidation).collect(),
         })
+    }
+
+    /// Follows the inputs of an entry as far as memory has them, each key once.
+    fn explain_inputs(&self, entry: &Entry, shown: &mut HashSet<Key>) -> Vec<ExplainedInput> {
+        let cache = &self.0.cache;
+        let explain = |(key, version): &(Key, Version)| {
+            let first = shown.len() < MOST_INPUTS && shown.insert(key.clone());
+            let below = cache.peek(key).filter(|entry| entry.version == *version);
+            let inputs = below.as_ref().filter(|_| first).map(|entry| self.explain_inputs(entry, shown));
+            ExplainedInput {
+                key: key.clone(),
+                version: *version,
+                valid: below.is_some_and(|entry| cache.is_valid(&entry)),
+                inputs: inputs.unwrap_or_default(),
+            }
+        };
+        entry.inputs.iter().map(explain).collect()
     }
 
     fn explain_name(&self, name: &Name) -> ExplainedName {
@@ -80,7 +104,7 @@ fn explain_invalidation(record: InvalidationRecord) -> ExplainedInvalidation {
         name: record.name,
         position: record.position.0,
         cause,
-        stream: record.stream,
+        stream: record.event.as_ref().map(|event| event.stream.clone()),
         sequence: event.map(|event| event.cursor.to_string()),
         event_id: event.map(|event| event.id_text().to_owned()),
         event_type: event.map(|event| event.type_text().to_owned()),

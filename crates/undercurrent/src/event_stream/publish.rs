@@ -10,8 +10,9 @@ use undercurrent_types::{
 
 use super::EventStream;
 use super::error::{ContextError, PublishError};
+use crate::cache::{PutError, PutOptions};
 use crate::rules;
-use crate::store::{Batch, Invalidation, NewEvent};
+use crate::store::{Batch, Invalidation, NewEvent, Record};
 
 /// An event on its way to a stream.
 #[derive(Clone, Debug)]
@@ -58,7 +59,8 @@ impl EventStream {
         names: Vec<Invalidation>,
         cause: &str,
     ) -> Result<Vec<Ack>, PublishError> {
-        let mut batch = Batch { events: Vec::with_capacity(events.len()), names, cause: cause.to_owned() };
+        let mut batch = Batch::moving(names, cause);
+        batch.events.reserve(events.len());
         let mut told = Vec::with_capacity(events.len());
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
@@ -66,7 +68,7 @@ impl EventStream {
             event.validate().map_err(|error| PublishError::Event { index, error })?;
             for name in self.handle_cache_invalidation(&event) {
                 if moved.insert(name.clone()) {
-                    batch.names.push(Invalidation::of(name));
+                    batch.names.push(Invalidation::by(name, index));
                 }
             }
             let event = self.0.redactor.redact(event)?;
@@ -86,6 +88,30 @@ impl EventStream {
             duplicate: event.duplicate,
         });
         Ok(acks.collect())
+    }
+
+    /// Hands an event to those who follow the stream live with its ephemeral events, and says how many they are.
+    ///
+    /// It is not kept: no seq, no cursor moves, nothing is written, and it makes nothing stale.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the event is invalid or an attribute carries a secret.
+    pub fn publish_ephemeral(&self, stream: &StreamName, event: Event) -> Result<usize, PublishError> {
+        event.validate().map_err(|error| PublishError::Event { index: 0, error })?;
+        let event = self.0.redactor.redact(event)?;
+        let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let (inc, position) = (self.0.store.horizon().incarnation(), self.0.store.visible());
+        Ok(self.0.ephemeral.publish(Record {
+            stream: stream.clone(),
+            cursor: self.0.store.tail(stream),
+            token: Token { inc, position },
+            json: event.to_json().into(),
+            event_type: text(event.ty.as_str()),
+            source: text(event.source.as_str()),
+            subject: event.subject.as_deref().map(text),
+            id: text(&event.id),
+        }))
     }
 
     /// Turns an event into the names that it makes stale, by the rules of the namespace.
@@ -114,15 +140,19 @@ impl EventStream {
     ///
     /// Of a `state:` or `ci:` key the value is JSON and becomes an event of the stream `state`, since the log is where
     /// such keys come from. Any other kind without a loader is kept in memory; with a ticket from a miss the value is
-    /// refused if the key has moved since.
+    /// refused if the key, or anything that it depends on, has moved since.
     ///
     /// # Errors
     ///
-    /// Fails when the kind has a loader of its own, the ticket is stale, or the value is too large or no JSON.
-    pub async fn put(&self, key: &Key, value: Bytes, ticket: Option<Token>) -> Result<Written, ContextError> {
+    /// Fails when the kind has a loader of its own, the ticket is stale, an input has another version, or the value is
+    /// too large or no JSON.
+    pub async fn put(&self, key: &Key, value: Bytes, options: PutOptions) -> Result<Written, ContextError> {
         if !matches!(key.kind(), "state" | "ci") {
-            let (token, version) = self.0.cache.put(key, value, ticket, None).await?;
+            let (token, version) = self.0.cache.put(key, value, options).await?;
             return Ok(Written { token, version: Some(version) });
+        }
+        if !options.inputs.is_empty() || !options.tags.is_empty() || options.max_age.is_some() {
+            return Err(PutError::Published { key: key.clone() }.into());
         }
         let data = Data::from_json(&value).map_err(|error| PublishError::Event { index: 0, error })?;
         let ty: EventType = "state_update.put".parse().expect("it is a type");

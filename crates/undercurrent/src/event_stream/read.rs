@@ -59,6 +59,12 @@ impl EventStream {
     }
 }
 
+impl<'a> Get<'a> {
+    pub(super) fn stream(&self) -> &'a EventStream {
+        self.stream
+    }
+}
+
 impl Get<'_> {
     /// Names the level; the default of the key's kind is taken where none is named.
     #[inline]

@@ -17,6 +17,7 @@ impl EventStream {
             data: store.place,
             token: Token { inc: horizon.incarnation(), position: horizon.applied() },
             store: store.failed.unwrap_or_else(|| "writable".to_owned()),
+            rules: self.0.rules.version(),
             streams: self.0.store.streams().len() as u64,
             log_bytes: store.log_bytes,
             entries,

@@ -8,7 +8,9 @@ use undercurrent_types::{Cursor, StreamName, StreamNameError};
 
 use super::EventStream;
 use crate::store::Record;
-use crate::stream::{Filter, Start, SubscribeError, Subscription};
+use crate::stream::{
+    Filter, LiveSubscription, LogStart, LogSubscription, Start, Streams, SubscribeError, Subscription,
+};
 
 /// A subscription that is not open yet: say where it begins and what it takes, then await it.
 #[must_use = "a subscription opens when it is awaited"]
@@ -29,6 +31,21 @@ impl EventStream {
     {
         let stream = stream.try_into().map_err(StreamNameError::from);
         Subscribe { events: self.clone(), stream, start: Start::Beginning, filter: Filter::default() }
+    }
+
+    /// Subscribes to several streams, in the order of the namespace: history as far as the log reaches, a mark, then
+    /// live.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the cursor belongs to another store.
+    pub fn subscribe_all(
+        &self,
+        streams: Streams,
+        start: LogStart,
+        filter: Filter,
+    ) -> Result<LogSubscription, SubscribeError> {
+        LogSubscription::open(self.0.store.clone(), streams, start, filter)
     }
 
     /// Returns every event of every stream as it becomes visible. It is a hint for people and counters: a receiver
@@ -61,6 +78,16 @@ impl Subscribe {
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
+    }
+
+    /// Opens it with the ephemeral events of the stream as well, once the history has been given.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the subscription alone does.
+    pub async fn with_ephemeral(self) -> Result<LiveSubscription, SubscribeError> {
+        let events = self.events.clone();
+        Ok(LiveSubscription::new(self.await?, &events.0.ephemeral))
     }
 
     /// Takes only what the filter takes.

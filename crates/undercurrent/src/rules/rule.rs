@@ -35,21 +35,6 @@ impl Rule {
         self.stale.iter().filter_map(|template| template.fill(event, subject)).collect()
     }
 
-    /// Writes the rule as it would stand in a file; what covers every event is left out.
-    pub(super) fn to_toml(&self) -> String {
-        let quoted = |text: &str| toml::Value::from(text).to_string();
-        let list = |texts: Vec<&str>| toml::Value::from(texts).to_string();
-        let patterns = |patterns: &[Pattern]| list(patterns.iter().map(Pattern::as_str).collect());
-        let mut text =
-            format!("[[rule]]\nname = {}\ntypes = {}\n", quoted(&self.name), patterns(&self.types));
-        for (field, given) in [("sources", &self.sources), ("subjects", &self.subjects)] {
-            if !given.is_empty() {
-                text += &format!("{field} = {}\n", patterns(given));
-            }
-        }
-        text + &format!("stale = {}\n", list(self.stale.iter().map(Template::as_str).collect()))
-    }
-
     /// Writes the rule as one line of JSON: equal for two rules exactly when the rules are.
     pub(super) fn canonical(&self) -> String {
         let texts = |patterns: &[Pattern]| patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();

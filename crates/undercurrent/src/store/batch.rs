@@ -1,7 +1,7 @@
 //! What one commit carries.
 
 use bytes::Bytes;
-use undercurrent_types::{Cursor, Durability, Event, Key, Name, Seq, StreamName, Token};
+use undercurrent_types::{Cursor, Durability, Event, Key, Name, Position, Seq, StreamName, Token};
 
 /// Events and bare invalidations that take one position, all or nothing.
 #[derive(Clone, Debug, Default)]
@@ -12,13 +12,42 @@ pub struct Batch {
     pub names: Vec<Invalidation>,
     /// Why names are moved without an event, for people; empty where an event says it.
     pub cause: String,
+    /// The rows that the batch writes. Compared before anything is written, each with what stood before the batch.
+    pub rows: Vec<RowWrite>,
 }
 
 impl Batch {
     /// Returns a batch that moves names without an event, and says why.
     pub fn moving(names: Vec<Invalidation>, cause: impl Into<String>) -> Self {
-        Self { events: Vec::new(), names, cause: cause.into() }
+        Self { names, cause: cause.into(), ..Self::default() }
     }
+
+    /// Returns a batch that writes rows and nothing else.
+    pub fn writing(rows: Vec<RowWrite>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+}
+
+/// A row on its way to a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowWrite {
+    /// The table. Tables are named in code, so there are few.
+    pub table: &'static str,
+    /// The name of the row in its table.
+    pub id: String,
+    /// What the row must be at: anything (`None`), not there (`Some(None)`), or this revision.
+    pub expected: Option<Option<Position>>,
+    /// The new value, at most 1 MiB; `None` deletes the row.
+    pub value: Option<Bytes>,
+}
+
+/// A row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The position of the commit that wrote it.
+    pub revision: Position,
+    /// What was written.
+    pub value: Bytes,
 }
 
 /// An event on its way to a stream.
@@ -43,12 +72,19 @@ pub struct Invalidation {
     pub name: Name,
     /// What becomes of its mark of doubt.
     pub mark: Mark,
+    /// The place in the batch of the event that it follows from; none where the batch's cause says why it moves.
+    pub event: Option<usize>,
 }
 
 impl Invalidation {
     /// Returns the plain invalidation of a name.
     pub fn of(name: Name) -> Self {
-        Self { name, mark: Mark::Keep }
+        Self { name, mark: Mark::Keep, event: None }
+    }
+
+    /// Returns the plain invalidation of a name by an event of the batch.
+    pub fn by(name: Name, event: usize) -> Self {
+        Self { event: Some(event), ..Self::of(name) }
     }
 }
 
@@ -115,6 +151,40 @@ pub enum PublishError {
         /// The id of the event.
         id: String,
     },
+    /// A row is not at the revision that was expected.
+    #[error(
+        "row `{id}` of table `{table}` {}: read it again and decide anew", standing(*.actual)
+    )]
+    RowConflict {
+        /// The table.
+        table: String,
+        /// The row.
+        id: String,
+        /// Its revision, if it is there. It may be so new that readers see it only in a moment.
+        actual: Option<Position>,
+    },
+    /// A value is larger than a row may be.
+    #[error("row `{id}` of table `{table}` would have {actual} bytes, and a row has at most {limit}")]
+    RowTooLarge {
+        /// The table.
+        table: String,
+        /// The row.
+        id: String,
+        /// The size of the value.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A table has no room.
+    #[error("table `{table}` is full, at {rows} rows or {bytes} bytes: delete rows first")]
+    TableFull {
+        /// The table.
+        table: String,
+        /// How many rows it may have.
+        rows: usize,
+        /// How many bytes it may have.
+        bytes: usize,
+    },
     /// The batch is larger than one commit may be.
     #[error("the batch has {actual} bytes, and a commit has at most {limit}: send it in parts")]
     TooLarge {
@@ -140,4 +210,8 @@ pub enum PublishError {
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
+}
+
+fn standing(revision: Option<Position>) -> String {
+    revision.map_or("is not there".to_owned(), |at| format!("is at revision {at}"))
 }

@@ -12,8 +12,8 @@ use undercurrent_types::{
 };
 
 use super::{
-    Batch, Committed, Invalidation, Mark, NewEvent, PublishError, Published, ReadStreamError, Record, Slot,
-    Store,
+    Batch, Committed, Invalidation, Mark, NewEvent, PublishError, Published, ReadStreamError, Record, Row,
+    RowWrite, Slot, Store,
 };
 
 /// An empty store of some kind.
@@ -82,7 +82,7 @@ pub(crate) fn ids(records: &[Record]) -> Vec<&str> {
 }
 
 async fn mark(store: &dyn Store, text: &str, mark: Mark) -> Token {
-    let names = vec![Invalidation { name: name(text), mark }];
+    let names = vec![Invalidation { name: name(text), mark, event: None }];
     store.publish(Batch { names, ..Batch::default() }).await.unwrap().token
 }
 
@@ -294,7 +294,7 @@ pub(crate) async fn invalidations_say_what_caused_them(subject: &mut dyn Subject
         new
     };
     let caused = Batch {
-        names: vec![Invalidation::of(name("state:x")), Invalidation::of(name("state:y"))],
+        names: vec![Invalidation::by(name("state:x"), 0), Invalidation::by(name("state:y"), 1)],
         ..batch(vec![about("1", "state:x"), about("2", "state:y")])
     };
     let first = store.publish(caused).await.unwrap().token.position;
@@ -304,7 +304,7 @@ pub(crate) async fn invalidations_say_what_caused_them(subject: &mut dyn Subject
         let past = store.invalidations(&[name("state:y"), name("state:x"), name("tag:other")], 9).await;
         let seen: Vec<_> = past
             .iter()
-            .inspect(|p| assert_eq!(p.stream, p.event.as_ref().map(|_| stream("a"))))
+            .inspect(|p| assert!(p.event.as_ref().is_none_or(|event| event.stream == stream("a"))))
             .map(|p| (p.position, p.name.as_str(), p.event.as_ref().map(Record::id_text), &*p.cause))
             .collect();
         let expected = [
@@ -411,6 +411,114 @@ pub(crate) async fn what_is_published_before_the_close_is_settled(subject: &mut 
     assert_eq!(ids(&read_all(&*store, "a", 9).await), ["1"]);
 }
 
+fn row(id: &str, expected: Option<Option<Position>>, value: Option<&'static str>) -> RowWrite {
+    RowWrite { table: "t", id: id.to_owned(), expected, value: value.map(Bytes::from) }
+}
+
+async fn write(store: &dyn Store, rows: Vec<RowWrite>) -> Result<Position, PublishError> {
+    Ok(store.publish(Batch::writing(rows)).await?.token.position)
+}
+
+pub(crate) async fn a_row_is_written_only_from_the_revision_expected(subject: &mut dyn Subject) {
+    let store = subject.store();
+    assert_eq!(store.row("t", "a"), None);
+    let first = write(&*store, vec![row("a", Some(None), Some("1"))]).await.unwrap();
+    assert_eq!(store.row("t", "a"), Some(Row { revision: first, value: "1".into() }));
+    for refused in [row("a", Some(None), Some("x")), row("a", Some(Some(Position(0))), None)] {
+        let error = write(&*store, vec![refused]).await.unwrap_err();
+        let PublishError::RowConflict { table, id, actual } = error else { panic!("{error}") };
+        assert_eq!((&*table, &*id, actual), ("t", "a", Some(first)));
+    }
+    let second = write(&*store, vec![row("a", Some(Some(first)), Some("2")), row("b", None, Some("3"))]);
+    let second = second.await.unwrap();
+    assert!(second > first);
+    let rows = [("a", "2"), ("b", "3")];
+    let rows = rows.map(|(id, value)| (id.to_owned(), Row { revision: second, value: value.into() }));
+    assert_eq!(store.rows("t"), rows);
+    write(&*store, vec![row("a", Some(Some(second)), None)]).await.unwrap();
+    assert_eq!((store.row("t", "a"), store.rows("t").len(), store.rows("other").len()), (None, 1, 0));
+    let error = write(&*store, vec![row("a", Some(Some(second)), Some("x"))]).await.unwrap_err();
+    assert!(matches!(error, PublishError::RowConflict { actual: None, .. }), "{error}");
+    write(&*store, vec![row("a", Some(None), Some("4"))]).await.unwrap();
+}
+
+pub(crate) async fn a_row_conflict_refuses_the_whole_batch(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let before = write(&*store, vec![row("a", None, Some("1"))]).await.unwrap();
+    let rows = vec![row("b", None, Some("2")), row("a", Some(None), Some("3"))];
+    let moved = vec![Invalidation::of(name("state:x"))];
+    let both = Batch { names: moved, rows, ..batch(vec![new("s", "1")]) };
+    assert!(store.publish(both.clone()).await.is_err());
+    assert_eq!(store.barrier().await.unwrap().position, before);
+    assert_eq!((store.rows("t").len(), store.streams().len()), (1, 0));
+    assert_eq!(store.last(&name("state:x")), (None, false));
+    let rows = vec![row("b", None, Some("2")), row("a", Some(Some(before)), Some("3"))];
+    let published = store.publish(Batch { rows, ..both }).await.unwrap();
+    assert_eq!(store.row("t", "a").unwrap().revision, published.token.position);
+    assert_eq!(ids(&read_all(&*store, "s", 9).await), ["1"]);
+    // An event that is there already keeps no row from being written.
+    let again = Batch { rows: vec![row("b", None, None)], ..batch(vec![new("s", "1")]) };
+    assert!(store.publish(again).await.unwrap().events[0].duplicate);
+    assert_eq!(store.row("t", "b"), None);
+}
+
+pub(crate) async fn rows_are_there_after_a_restart(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let first = write(&*store, vec![row("a", None, Some("1")), row("b", None, Some(""))]).await.unwrap();
+    write(&*store, vec![row("gone", None, Some("1"))]).await.unwrap();
+    write(&*store, vec![row("gone", None, None), row("a", Some(Some(first)), Some("2"))]).await.unwrap();
+    let before = store.rows("t");
+    assert_eq!(before.len(), 2);
+    drop(store);
+    subject.restart().await;
+    let store = subject.store();
+    assert_eq!(store.rows("t"), before);
+    assert!(write(&*store, vec![row("a", Some(Some(first)), Some("x"))]).await.is_err());
+    write(&*store, vec![row("a", Some(Some(before[0].1.revision)), Some("3"))]).await.unwrap();
+}
+
+pub(crate) async fn a_row_too_large_is_refused(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let sized = |len| RowWrite { value: Some(vec![7; len].into()), ..row("a", None, None) };
+    let error = write(&*store, vec![sized((1 << 20) + 1)]).await.unwrap_err();
+    assert!(matches!(error, PublishError::RowTooLarge { .. }), "{error}");
+    write(&*store, vec![sized(1 << 20)]).await.unwrap();
+    assert_eq!(store.row("t", "a").unwrap().value.len(), 1 << 20);
+}
+
+pub(crate) async fn the_log_gives_all_streams_in_one_order(subject: &mut dyn Subject) {
+    let store = subject.store();
+    store.publish(batch(vec![new("a", "1"), new("b", "2")])).await.unwrap();
+    let moved = Batch { names: vec![Invalidation::of(name("state:x"))], ..batch(vec![new("a", "3")]) };
+    store.publish(moved).await.unwrap();
+    write(&*store, vec![row("a", None, Some("1"))]).await.unwrap();
+    let middle = publish(&*store, "c", "4").await.token.position;
+    drop(store);
+    subject.restart().await;
+    let store = subject.store();
+    publish(&*store, "b", "5").await;
+    let page = store.read_log(None, 99).await.unwrap();
+    let events: Vec<_> = page.commits.iter().flat_map(|commit| &commit.events).collect();
+    let seen: Vec<_> = events.iter().map(|event| (event.stream.as_str(), event.id_text())).collect();
+    assert_eq!(seen, [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4"), ("b", "5")]);
+    assert!(page.at_tail && page.next == store.visible());
+    assert_eq!(page.commits[1].names, [(name("state:x"), Some(0))]);
+    assert_eq!(events[2].token, page.commits[1].token);
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.read_log(after, 2).await.unwrap();
+        assert!(page.commits.len() <= 2);
+        paged.extend(page.commits.iter().flat_map(|commit| &commit.events).map(|e| e.id_text().to_owned()));
+        after = Some(page.next);
+        if page.at_tail {
+            break;
+        }
+    }
+    assert_eq!(paged, ["1", "2", "3", "4", "5"]);
+    let page = store.read_log(Some(middle), 9).await.unwrap();
+    assert_eq!(page.commits.len(), 1);
+}
+
 /// Runs the whole contract, each test against a store of its own.
 macro_rules! contract {
     ($subject:expr) => {
@@ -433,6 +541,11 @@ macro_rules! contract {
             live_rings_end_with_the_store
             what_was_published_is_there_after_a_restart
             what_is_published_before_the_close_is_settled
+            a_row_is_written_only_from_the_revision_expected
+            a_row_conflict_refuses_the_whole_batch
+            rows_are_there_after_a_restart
+            a_row_too_large_is_refused
+            the_log_gives_all_streams_in_one_order
         );
     };
     ($subject:expr; $($test:ident)*) => {

@@ -1,6 +1,6 @@
 //! A store without a server: one segmented log in a directory, for one process.
 //!
-//! Owns the log, the positions, `last` and `latest` of one namespace. Promises that an acknowledged event is as safe
+//! Owns the log, the positions, `last`, `latest` and the tables of one namespace. Promises that an acknowledged event is as safe
 //! as its stream says, that what a crash may undo was never shown, and that no position is given twice. Entries are
 //! not kept here: they live in the cache, in memory alone.
 //!
@@ -24,9 +24,11 @@ mod queue;
 mod reader;
 mod recover;
 mod replay;
+mod scan;
 mod segment;
 mod shared;
 mod streams;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -57,9 +59,10 @@ use self::recover::{Sizes, recover};
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
-    Batch, Committed, Horizon, InvalidationRecord, Page, PublishError, Published, ReadStreamError, Record,
-    Store, StoreError, StoreState, StreamState,
+    Batch, Committed, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published, ReadLogError,
+    ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamState,
 };
+use crate::ablation::{Gap, Step, gap, skips};
 
 pub use self::error::OpenStoreError;
 
@@ -146,6 +149,9 @@ impl EmbeddedStore {
             last: RwLock::new(Last::starting_at(position, options.names)),
             latest: replay.latest,
             history: Mutex::new(replay.history),
+            tables: replay.tables,
+            places: replay.places,
+            written: AtomicU64::new(log.end()),
             queue: Queue::default(),
             log_bytes: AtomicU64::new(log.end() - segments.oldest()),
             segments,
@@ -173,7 +179,7 @@ impl EmbeddedStore {
         let draft = Draft::new(shared, batch)?;
         let room = match shared.room_now(&draft) {
             // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
-            None if draft.has_events() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
+            None if draft.must_be_logged() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
             room => room,
         };
         let placed = shared.place(&draft, room)?;
@@ -197,10 +203,17 @@ impl EmbeddedStore {
             return Ok(Committed::Moved);
         }
         let mut committed = Committed::Moved;
+        let between = if announce.is_some() { Gap::Ordered } else { Gap::Open };
         let mut holds = || {
             // Before the look at `last`: what is set later has a higher position.
-            let applied = shared.horizon.applied();
-            committed = match shared.last.read().standing(closure, h.position) {
+            let mut applied = shared.horizon.applied();
+            gap(between);
+            let standing = shared.last.read().standing(closure, h.position);
+            if skips(Step::CommitAppliedFirst) {
+                gap(between);
+                applied = shared.horizon.applied();
+            }
+            committed = match standing {
                 Standing::Valid => Committed::Accepted(applied),
                 Standing::Moved => Committed::Moved,
                 Standing::InDoubt => Committed::InDoubt,
@@ -326,7 +339,7 @@ fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) 
         Ok(payload) => payload,
         Err(e) => {
             let cause = e.to_string();
-            return InvalidationRecord { name, position, event: None, stream: None, cause };
+            return InvalidationRecord { name, position, event: None, cause };
         }
     };
     let view = CommitView::parse(&payload).ok();
@@ -337,8 +350,10 @@ fn past_of(shared: &Shared, (name, position, source): (Name, Position, Source)) 
     InvalidationRecord {
         name,
         position,
-        stream: event.as_ref().and_then(|event| event.stream.parse().ok()),
-        event: event.map(|event| event.record(&payload, event.cursor, shared.token(position))),
+        event: event.and_then(|event| {
+            let stream = event.stream.parse().ok()?;
+            Some(event.record(&payload, stream, event.cursor, shared.token(position)))
+        }),
         cause: view.map(|view| view.cause.to_owned()).unwrap_or_default(),
     }
 }
@@ -371,6 +386,7 @@ impl Store for EmbeddedStore {
 
     fn still_valid(&self, closure: &[Name], as_of: Position) -> Option<Position> {
         let applied = self.shared.horizon.applied();
+        gap(Gap::Open);
         let standing = self.shared.last.read().standing(closure, as_of);
         (standing == Standing::Valid).then_some(applied)
     }
@@ -390,6 +406,23 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, ReadStreamError>> {
         Box::pin(self.read_page(stream, after, limit))
+    }
+
+    fn read_log(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<LogPage, ReadLogError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { blocking(move || shared.read_log(after, limit)).await? })
+    }
+
+    fn visible(&self) -> Position {
+        self.shared.visible()
+    }
+
+    fn watch_visible(&self) -> watch::Receiver<u64> {
+        self.shared.settled_tx.subscribe()
     }
 
     fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {
@@ -419,6 +452,14 @@ impl Store for EmbeddedStore {
 
     fn last(&self, name: &Name) -> (Option<Position>, bool) {
         self.shared.last.read().get(name)
+    }
+
+    fn row(&self, table: &str, id: &str) -> Option<Row> {
+        self.shared.tables.get(table, id)
+    }
+
+    fn rows(&self, table: &str) -> Vec<(String, Row)> {
+        self.shared.tables.all(table)
     }
 
     fn state(&self) -> StoreState {

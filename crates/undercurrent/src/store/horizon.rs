@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use undercurrent_types::{Incarnation, Name, Position};
 
-use crate::sync::{AtomicU64, Ordering, SLOTS};
+use crate::sync::{AtomicU64, Bell, Ordering, SLOTS};
 
 /// The place of a name's floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Horizon {
     incarnation: AtomicU64,
     applied: AtomicU64,
     floors: Box<[AtomicU64]>,
+    /// Rung after each advance.
+    moved: Bell,
 }
 
 impl Horizon {
@@ -37,6 +39,7 @@ impl Horizon {
             incarnation: AtomicU64::new(incarnation.0),
             applied: AtomicU64::new(position.0),
             floors: (0..SLOTS).map(|_| AtomicU64::new(position.0)).collect(),
+            moved: Bell::default(),
         }
     }
 
@@ -60,14 +63,20 @@ impl Horizon {
 
     /// Raises the floors of names that were invalidated at a position. For stores: before [`Horizon::advance`].
     /// In the model: `memory::barrier::apply`, `memory::node_invalidated`.
-    pub(super) fn raise<'a>(&self, names: impl IntoIterator<Item = &'a Name>, position: Position) {
+    pub fn raise<'a>(&self, names: impl IntoIterator<Item = &'a Name>, position: Position) {
         for name in names {
             self.floors[usize::from(Slot::of(name).0)].fetch_max(position.0, Ordering::AcqRel);
         }
     }
 
-    /// Publishes that everything up to a position has been applied. In the model: `memory::barrier::apply`.
-    pub(super) fn advance(&self, position: Position) {
+    /// Publishes that everything up to a position has been applied. For stores: after [`Horizon::raise`]. In the model: `memory::barrier::apply`.
+    pub fn advance(&self, position: Position) {
         self.applied.fetch_max(position.0, Ordering::AcqRel);
+        self.moved.notify_waiters();
+    }
+
+    /// Returns what is rung after each advance: listen first, then look, and nothing is missed.
+    pub(crate) fn moved(&self) -> &Bell {
+        &self.moved
     }
 }

@@ -1,13 +1,15 @@
 //! A committed event as readers get it.
 
 use bytes::Bytes;
-use undercurrent_types::{Cursor, Event, EventError, Token};
+use undercurrent_types::{Cursor, Event, EventError, StreamName, Token};
 
 /// A committed event: its JSON as it goes out, and what filters look at, without parsing it.
 ///
 /// Cloning shares the bytes.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// The stream that it is in.
+    pub stream: StreamName,
     /// Its place in its stream.
     pub cursor: Cursor,
     /// Its place in the one order.

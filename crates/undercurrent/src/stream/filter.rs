@@ -25,7 +25,7 @@ pub struct FilterError {
 }
 
 /// Reads the pattern of an attribute.
-fn pattern(attribute: &'static str, text: &str) -> Result<Pattern, FilterError> {
+pub(super) fn pattern(attribute: &'static str, text: &str) -> Result<Pattern, FilterError> {
     Pattern::parse(text).map_err(|error| FilterError {
         pattern: text.to_owned(),
         attribute,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use undercurrent_types::{Cursor, Seq, Start, StreamName, StreamNameError, wire};
+use undercurrent_types::{Cursor, LogCursor, Seq, Start, StreamName, StreamNameError, wire};
 
 use super::filter::Filter;
 use crate::store::{ReadStreamError, Record, Store, StoreError};
@@ -31,6 +31,14 @@ pub enum SubscribeError {
     /// The name of the stream is none.
     #[error(transparent)]
     Stream(#[from] StreamNameError),
+    /// The cursor of several streams belongs to the life of another store.
+    #[error(
+        "the cursor `{given}` belongs to another data directory, or to one that was made anew: begin again"
+    )]
+    OtherStore {
+        /// The cursor that was given.
+        given: LogCursor,
+    },
     /// The stream can not be read from there.
     #[error(transparent)]
     Read(#[from] ReadStreamError),
@@ -82,6 +90,14 @@ impl Subscription {
             following: false,
             caught_up: false,
         })
+    }
+
+    pub(super) fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    pub(super) fn wants(&self, record: &Record) -> bool {
+        self.filter.matches(record)
     }
 
     /// Returns where the reader stands: the last event that was given or passed over.

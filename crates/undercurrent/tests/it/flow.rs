@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use undercurrent::cache::PutOptions;
+use undercurrent::rules::RuleSet;
 use undercurrent::stream::Delivery;
 use undercurrent::types::Data;
 use undercurrent::{Config, Event, EventStream, Key, Level};
@@ -88,7 +90,7 @@ async fn a_state_is_answered_from_its_last_event() {
     let events = EventStream::open(config.clone()).await.unwrap();
     let key: Key = "state:task-7".parse().unwrap();
     assert_eq!(events.get_app_context(&key).await.unwrap().value(), None);
-    events.put(&key, Bytes::from_static(br#"{"done": 1}"#), None).await.unwrap();
+    events.put(&key, Bytes::from_static(br#"{"done": 1}"#), PutOptions::default()).await.unwrap();
     assert_eq!(events.get_app_context(&key).await.unwrap().text(), Some(r#"{"done": 1}"#));
     let ack = events.publish("sessions/1", state("state:task-7", r#"{"done":  2}"#)).await.unwrap();
     let answer = events.get_app_context("context:state:task-7").after(ack.token).await.unwrap();
@@ -103,4 +105,23 @@ async fn a_state_is_answered_from_its_last_event() {
     );
     events.publish("sessions/1", state("state:task-7", "null")).await.unwrap();
     assert_eq!(events.get_app_context(&key).await.unwrap().value(), None);
+}
+
+#[tokio::test]
+async fn the_rules_in_force_are_known_to_the_store_and_other_ones_take_their_place_at_a_start() {
+    let data = tempfile::tempdir().unwrap();
+    let open = async |rules: RuleSet| {
+        let config = Config { data: Some(data.path().to_owned()), rules, ..Config::default() };
+        let events = EventStream::open(config).await.unwrap();
+        let known = events.installed_rules();
+        assert_eq!(known, Some(events.rules().version()));
+        events.close().await;
+        known
+    };
+    let text = "[[rule]]\nname = 'mine'\ntypes = ['observation.mine']\nstale = ['tag:mine']";
+    let mine = RuleSet::from_toml(text, "mine.toml").unwrap();
+    let shipped = open(RuleSet::shipped()).await;
+    let added = open(mine.clone()).await;
+    assert_ne!(shipped, added);
+    assert_eq!(open(mine).await, added);
 }

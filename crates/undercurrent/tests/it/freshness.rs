@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use undercurrent::cache::{LoadError, Loaded, ReadError, Why};
+use undercurrent::cache::{LoadError, Loaded, PutOptions, ReadError, Why};
 use undercurrent::event_stream::{ContextError, ContextReason};
 use undercurrent::store::{Batch, Invalidation, Mark};
-use undercurrent::{Key, Level, Name};
+use undercurrent::{Key, Level, Name, Token};
 
 use crate::kit::{Engine, Script};
 
@@ -244,7 +244,7 @@ async fn a_name_in_doubt_makes_every_read_ask_until_its_owner_vouches() {
     engine.events.cache().register("x", script.clone());
     let scope = Name::scope("s");
     let mark = |mark| {
-        let names = vec![Invalidation { name: scope.clone(), mark }];
+        let names = vec![Invalidation { name: scope.clone(), mark, event: None }];
         engine.store.publish(Batch { names, ..Batch::default() })
     };
     mark(Mark::InDoubt).await.unwrap();
@@ -375,11 +375,33 @@ async fn a_value_is_put_and_invalidated() {
     let key: Key = "answer:x".parse().unwrap();
     let error = engine.events.get_app_context(&key).await.unwrap_err();
     assert_eq!(error.body().code, undercurrent::types::ErrorCode::NotFound);
-    let written = engine.events.put(&key, Bytes::from_static(b"42"), None).await.unwrap();
+    let written = engine.events.put(&key, Bytes::from_static(b"42"), PutOptions::default()).await.unwrap();
     let answer = engine.events.get_app_context(&key).after(written.token).await.unwrap();
     assert_eq!((answer.text(), answer.why()), (Some("42"), Why::Put));
     engine.invalidate("answer:x").await;
     assert!(engine.events.get_app_context(&key).await.is_err());
+}
+
+#[tokio::test]
+async fn bounded_is_never_older_than_what_the_bound_allows_and_costs_a_hit() {
+    let engine = Engine::open();
+    let script = engine.script("x");
+    script.set("x:a", "1");
+    let hour = Level::Bounded(Duration::from_secs(3600));
+    for (text, why) in [("1", Why::Loaded), ("1", Why::Current)] {
+        let answer = engine.events.get_app_context("x:a").level(hour).await.unwrap();
+        assert_eq!((answer.text(), answer.level(), answer.why()), (Some(text), hour, why));
+    }
+    engine.invalidate("x:other").await;
+    assert_eq!(engine.events.get_app_context("x:a").level(hour).await.unwrap().why(), Why::Unmoved);
+    assert_eq!(script.loads(), 1);
+    script.set("x:a", "2");
+    engine.invalidate("x:a").await;
+    assert_eq!(engine.get_at("x:a", Level::Bounded(Duration::ZERO)).await, "2");
+}
+
+fn with_ticket(ticket: Token) -> PutOptions {
+    PutOptions { ticket: Some(ticket), ..PutOptions::default() }
 }
 
 #[tokio::test]
@@ -389,11 +411,11 @@ async fn a_stale_ticket_is_refused() {
     let ticket = |error: ContextError| error.body().ticket.unwrap().parse().unwrap();
     let stale = ticket(engine.events.get_app_context(&key).await.unwrap_err());
     engine.invalidate("answer:x").await;
-    let error = engine.events.put(&key, Bytes::from_static(b"old"), Some(stale)).await.unwrap_err();
+    let error = engine.events.put(&key, Bytes::from_static(b"old"), with_ticket(stale)).await.unwrap_err();
     assert_eq!(error.body().code, undercurrent::types::ErrorCode::Conflict);
     let good = ticket(engine.events.get_app_context(&key).await.unwrap_err());
     engine.invalidate("answer:other").await;
-    engine.events.put(&key, Bytes::from_static(b"new"), Some(good)).await.unwrap();
+    engine.events.put(&key, Bytes::from_static(b"new"), with_ticket(good)).await.unwrap();
     assert_eq!(engine.get("answer:x").await, "new");
 }
 
@@ -402,7 +424,7 @@ async fn a_key_that_has_a_loader_can_not_be_put() {
     let engine = Engine::open();
     engine.script("x");
     let key: Key = "x:a".parse().unwrap();
-    assert!(engine.events.put(&key, Bytes::from_static(b"1"), None).await.is_err());
+    assert!(engine.events.put(&key, Bytes::from_static(b"1"), PutOptions::default()).await.is_err());
 }
 
 #[tokio::test]

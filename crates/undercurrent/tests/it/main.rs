@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps, its helpers too")]
 
+mod ephemeral;
+mod explain;
 mod files;
 mod flow;
 mod freshness;
 mod kit;
+mod pattern;
+mod put;
+mod sessions;
 mod stream;
+mod wait;

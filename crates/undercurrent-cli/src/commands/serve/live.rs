@@ -48,7 +48,7 @@ impl Live {
             return output::bytes(&[&record.json, b"\n".as_slice()].concat());
         }
         match record.event() {
-            Ok(event) => output::line(&line::of(&event)),
+            Ok(event) => output::line(&format!("{} {}", record.stream, line::of(&event))),
             Err(error) => output::line(&format!("(an event that can not be shown: {error})")),
         }
     }

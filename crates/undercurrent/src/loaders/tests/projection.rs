@@ -74,6 +74,18 @@ impl Store for Settling {
         unreachable!("the latest state is enough")
     }
 
+    fn read_log(&self, _: Option<Position>, _: usize) -> BoxFuture<'_, Result<LogPage, ReadLogError>> {
+        unreachable!("the latest state is enough")
+    }
+
+    fn visible(&self) -> Position {
+        Position(7)
+    }
+
+    fn watch_visible(&self) -> tokio::sync::watch::Receiver<u64> {
+        unreachable!("the latest state is enough")
+    }
+
     fn follow(&self, _: &StreamName) -> broadcast::Receiver<Record> {
         unreachable!("the latest state is enough")
     }
@@ -96,6 +108,14 @@ impl Store for Settling {
 
     fn last(&self, _: &Name) -> (Option<Position>, bool) {
         (None, false)
+    }
+
+    fn row(&self, _: &str, _: &str) -> Option<Row> {
+        None
+    }
+
+    fn rows(&self, _: &str) -> Vec<(String, Row)> {
+        Vec::new()
     }
 
     fn state(&self) -> StoreState {

@@ -64,5 +64,8 @@ pub(super) fn leave(workspace: &Workspace, cookies: &Cookies, board: &Board, rea
 
 /// Returns what puts every root in doubt.
 pub(super) fn doubts(workspace: &Workspace) -> Vec<Invalidation> {
-    workspace.roots().map(|root| Invalidation { name: root.scope(), mark: Mark::InDoubt }).collect()
+    workspace
+        .roots()
+        .map(|root| Invalidation { name: root.scope(), mark: Mark::InDoubt, event: None })
+        .collect()
 }

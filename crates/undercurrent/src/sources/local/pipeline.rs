@@ -194,7 +194,7 @@ impl Pipeline {
     /// Takes a root out of doubt, after its walk. What was loaded before is stale by the same step.
     async fn vouch(&mut self, place: usize) -> Result<(), Ended> {
         let scope = self.channels[place].root.scope();
-        let names = vec![Invalidation { name: scope, mark: Mark::Vouched }];
+        let names = vec![Invalidation { name: scope, mark: Mark::Vouched, event: None }];
         match self.publisher.publish(Vec::new(), names, "every directory was walked").await {
             Ok(()) => self.standings[place] = Standing::Vouched,
             Err(Refusal::Closed) => return Err(closed()),
@@ -330,7 +330,8 @@ impl Pipeline {
         let now = now();
         let events = places.iter().filter_map(|place| self.channels[*place].resync(reason, &now)).collect();
         let names = places.iter().map(|place| self.channels[*place].root.scope());
-        let names: Vec<_> = names.map(|name| Invalidation { name, mark: Mark::InDoubt }).collect();
+        let names: Vec<_> =
+            names.map(|name| Invalidation { name, mark: Mark::InDoubt, event: None }).collect();
         match self.publisher.publish(events, names.clone(), reason).await {
             Ok(()) => Ok(()),
             Err(Refusal::Closed) => Err(closed()),

@@ -1,8 +1,10 @@
-//! The payload of a commit: invalidations and events as they lie on disk.
+//! The payload of a commit: invalidations, rows and events as they lie on disk.
 //!
 //! ```text
-//! u32 names · u32 events · u32 length of the cause · u32 zero · cause
+//! u32 names · u32 events · u32 length of the cause · u32 rows · cause
 //! each name    u8 mark (0 keep, 1 in doubt, 2 vouched) · u8 zero · u16 length · u32 event that caused it, from 1 · text
+//! each row     u8 1 with a value, 0 deleted · u8 zero · u16 length of the table · u16 length of the id · u16 zero
+//!              u32 length of the value · table · id · value
 //! each event   u64 epoch · u64 seq · 16 bytes of content hash · u8 durability · u8 flags
 //!              u16 lengths of stream, type, source, id, subject and key · u16 zero
 //!              u32 length of the JSON · u32 length of the bytes behind it · u32 place and u32 length of the value
@@ -16,10 +18,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use undercurrent_types::{Cursor, Durability, Epoch, Name, Seq, Token, close_committed};
+use undercurrent_types::{Cursor, Durability, Epoch, Name, Seq, StreamName, Token, close_committed};
 
 use super::codec::{Fields, Malformed};
-use crate::store::{Mark, Record};
+use crate::store::{Mark, Record, RowWrite};
 
 /// The longest text that [`close_committed`] appends.
 const LONGEST_CLOSE: usize = 100;
@@ -86,10 +88,17 @@ pub(super) fn size_without_events<'a>(cause: &str, names: impl Iterator<Item = &
     16 + cause.len() + names.map(|name| 8 + name.as_str().len()).sum::<usize>() + 8
 }
 
-/// Builds the payload of a commit: names first, then events.
+/// Returns the bytes that rows take.
+pub(super) fn size_of_rows(rows: &[RowWrite]) -> usize {
+    let value = |row: &RowWrite| row.value.as_ref().map_or(0, Bytes::len);
+    rows.iter().map(|row| 12 + row.table.len() + row.id.len() + value(row)).sum()
+}
+
+/// Builds the payload of a commit: names first, then rows, then events.
 pub(super) struct CommitWriter {
     out: Vec<u8>,
     names: u32,
+    rows: u32,
     events: u32,
 }
 
@@ -100,12 +109,13 @@ impl CommitWriter {
         out.extend_from_slice(&(cause.len() as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(cause.as_bytes());
-        Self { out, names: 0, events: 0 }
+        Self { out, names: 0, rows: 0, events: 0 }
     }
 
     /// Appends a name; `event` is the place in the batch of the event that caused it.
     pub(super) fn name(&mut self, name: &Name, mark: Mark, event: Option<usize>) {
         debug_assert_eq!(self.events, 0, "names stand before events");
+        debug_assert_eq!(self.rows, 0, "names stand before rows");
         // No key or path is so long; such a name is in force all the same.
         if name.as_str().len() > LONGEST_TEXT {
             return;
@@ -120,6 +130,21 @@ impl CommitWriter {
         self.out.extend_from_slice(&(name.as_str().len() as u16).to_le_bytes());
         self.out.extend_from_slice(&event.map_or(0, |index| index as u32 + 1).to_le_bytes());
         self.out.extend_from_slice(name.as_str().as_bytes());
+    }
+
+    /// Appends a row. Its texts were found short enough.
+    pub(super) fn row(&mut self, row: &RowWrite) {
+        debug_assert_eq!(self.events, 0, "rows stand before events");
+        self.rows += 1;
+        let value = row.value.as_deref().unwrap_or_default();
+        self.out.extend_from_slice(&[u8::from(row.value.is_some()), 0]);
+        self.out.extend_from_slice(&(row.table.len() as u16).to_le_bytes());
+        self.out.extend_from_slice(&(row.id.len() as u16).to_le_bytes());
+        self.out.extend_from_slice(&[0; 2]);
+        self.out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        for part in [row.table.as_bytes(), row.id.as_bytes(), value] {
+            self.out.extend_from_slice(part);
+        }
     }
 
     /// Appends an event with the place that it takes.
@@ -164,6 +189,7 @@ impl CommitWriter {
     pub(super) fn finish(mut self) -> Bytes {
         self.out[0..4].copy_from_slice(&self.names.to_le_bytes());
         self.out[4..8].copy_from_slice(&self.events.to_le_bytes());
+        self.out[12..16].copy_from_slice(&self.rows.to_le_bytes());
         self.out.resize(self.out.len().next_multiple_of(8), 0);
         self.out.into()
     }
@@ -194,6 +220,8 @@ pub(super) struct CommitView<'a> {
     pub(super) cause: &'a str,
     names: Fields<'a>,
     names_left: u32,
+    rows: Fields<'a>,
+    rows_left: u32,
     events: Fields<'a>,
     events_left: u32,
 }
@@ -205,6 +233,14 @@ pub(super) struct NameView<'a> {
     /// The place in the commit of the event that caused it.
     pub(super) event: Option<usize>,
     pub(super) text: &'a str,
+}
+
+/// A row that a commit wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowView<'a> {
+    pub(super) table: &'a str,
+    pub(super) id: &'a str,
+    pub(super) value: Option<&'a [u8]>,
 }
 
 /// An event of a commit; ranges are places in the payload.
@@ -227,13 +263,17 @@ impl<'a> CommitView<'a> {
         let mut fields = Fields::of(payload);
         let (names_left, events_left) = (fields.u32()?, fields.u32()?);
         let cause_len = fields.u32()? as usize;
-        fields.u32()?;
+        let rows_left = fields.u32()?;
         let cause = fields.text(cause_len)?;
         let names = fields;
         for _ in 0..names_left {
             read_name(&mut fields)?;
         }
-        Ok(Self { cause, names, names_left, events: fields, events_left })
+        let rows = fields;
+        for _ in 0..rows_left {
+            read_row(&mut fields)?;
+        }
+        Ok(Self { cause, names, names_left, rows, rows_left, events: fields, events_left })
     }
 
     pub(super) fn names(self) -> impl Iterator<Item = NameView<'a>> {
@@ -242,6 +282,15 @@ impl<'a> CommitView<'a> {
             left = left.checked_sub(1)?;
             // They have been read once by `parse`.
             read_name(&mut fields).ok()
+        })
+    }
+
+    pub(super) fn rows(self) -> impl Iterator<Item = RowView<'a>> {
+        let (mut fields, mut left) = (self.rows, self.rows_left);
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            // They have been read once by `parse`.
+            read_row(&mut fields).ok()
         })
     }
 
@@ -269,6 +318,17 @@ fn read_name<'a>(fields: &mut Fields<'a>) -> Result<NameView<'a>, Malformed> {
     let len = fields.u16()?;
     let event = fields.u32()?.checked_sub(1).map(|index| index as usize);
     Ok(NameView { mark, event, text: fields.text(len.into())? })
+}
+
+fn read_row<'a>(fields: &mut Fields<'a>) -> Result<RowView<'a>, Malformed> {
+    let has_value = fields.u8()? != 0;
+    fields.u8()?;
+    let (table, id) = (fields.u16()?, fields.u16()?);
+    fields.u16()?;
+    let value = fields.u32()? as usize;
+    let (table, id) = (fields.text(table.into())?, fields.text(id.into())?);
+    let value = fields.take(value)?;
+    Ok(RowView { table, id, value: has_value.then_some(value) })
 }
 
 fn read_event<'a>(fields: &mut Fields<'a>) -> Result<EventView<'a>, Malformed> {
@@ -313,8 +373,9 @@ fn read_event<'a>(fields: &mut Fields<'a>) -> Result<EventView<'a>, Malformed> {
 
 impl EventView<'_> {
     /// Returns the event as readers get it, sharing the bytes of its commit.
-    pub(super) fn record(&self, payload: &Bytes, cursor: Cursor, token: Token) -> Record {
+    pub(super) fn record(&self, payload: &Bytes, stream: StreamName, cursor: Cursor, token: Token) -> Record {
         Record {
+            stream,
             cursor,
             token,
             json: payload.slice(self.json.clone()),
@@ -391,18 +452,25 @@ mod tests {
         fn a_commit_survives_its_bytes(
             samples in prop::collection::vec(samples(), 0..5),
             names in prop::collection::vec(("[a-z]{1,9}", prop::option::of(0..5usize)), 0..5),
+            rows in prop::collection::vec((".{0,9}", prop::option::of(prop::collection::vec(any::<u8>(), 0..30))), 0..4),
             cause in ".{0,20}", inc: u64, position: u64,
         ) {
             let token = Token { inc: Incarnation(inc), position: Position(position) };
             let names: Vec<_> = names.iter().map(|(text, event)| (Name::tag(text).unwrap(), *event)).collect();
             let open: Vec<_> = samples.iter().map(Sample::json_open).collect();
             let parts: Vec<_> = samples.iter().zip(&open).map(|(s, json)| s.parts(json)).collect();
+            let row = |(id, value): (String, Option<Vec<u8>>)| {
+                RowWrite { table: "table", id, expected: None, value: value.map(Bytes::from) }
+            };
+            let rows: Vec<RowWrite> = rows.into_iter().map(row).collect();
             let size = size_without_events(&cause, names.iter().map(|(name, _)| name))
+                + size_of_rows(&rows)
                 + parts.iter().map(EventParts::size).sum::<usize>();
             let mut writer = CommitWriter::new(size, &cause);
             for (i, (name, event)) in names.iter().enumerate() {
                 writer.name(name, [Mark::Keep, Mark::InDoubt, Mark::Vouched][i % 3], *event);
             }
+            rows.iter().for_each(|row| writer.row(row));
             for (sample, parts) in samples.iter().zip(&parts) {
                 writer.event(parts, sample.cursor, token);
             }
@@ -413,12 +481,15 @@ mod tests {
             prop_assert_eq!(view.cause, cause);
             let read: Vec<_> = view.names().map(|n| (n.text.parse::<Name>().unwrap(), n.event)).collect();
             prop_assert_eq!(read, names);
+            let read: Vec<_> = view.rows().map(|r| (r.table, r.id, r.value)).collect();
+            let written: Vec<_> = rows.iter().map(|r| (r.table, &*r.id, r.value.as_deref())).collect();
+            prop_assert_eq!(read, written);
             let events: Vec<_> = view.events().map(Result::unwrap).collect();
             prop_assert_eq!(events.len(), samples.len());
             for ((event, sample), open) in events.iter().zip(&samples).zip(open) {
                 let mut json = open;
                 close_committed(&mut json, sample.cursor, token);
-                let record = event.record(&payload, sample.cursor, token);
+                let record = event.record(&payload, "s".parse().unwrap(), sample.cursor, token);
                 prop_assert_eq!(&record.json[..], &json[..]);
                 prop_assert_eq!((event.stream, record.type_text()), (&sample.texts[0][..], &sample.texts[1][..]));
                 prop_assert_eq!((record.source_text(), record.id_text()), (&sample.texts[2][..], &sample.texts[3][..]));
@@ -432,7 +503,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             if let Ok(view) = CommitView::parse(&bytes) {
-                let _ = (view.names().count(), view.events().count());
+                let _ = (view.names().count(), view.rows().count(), view.events().count());
             }
         }
 
@@ -448,7 +519,7 @@ mod tests {
             let bytes = Bytes::from(bytes);
             if let Ok(view) = CommitView::parse(&bytes) {
                 for event in view.events().flatten() {
-                    event.record(&bytes, event.cursor, Token { inc: Incarnation(1), position: Position(1) });
+                    event.record(&bytes, "s".parse().unwrap(), event.cursor, Token { inc: Incarnation(1), position: Position(1) });
                 }
             }
         }

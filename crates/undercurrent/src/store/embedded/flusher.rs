@@ -1,7 +1,8 @@
 //! The thread that writes: everything that waits with one write, and one sync where anything needs it.
 //!
 //! An event of a `page` stream becomes visible when it is written, one of a `durable` stream when it is synced: its
-//! state first, then the event, then its live ring, and then whoever published it is answered.
+//! state first, then the event, then its live ring, and then whoever published it is answered. A row is shown when it
+//! is synced.
 
 use std::collections::VecDeque;
 use std::io;
@@ -105,6 +106,7 @@ impl Flusher {
         let bare = |e| (e, Vec::new());
         self.log.write().map_err(bare)?;
         self.shared.log_bytes.store(self.log.end() - self.shared.segments.oldest(), Ordering::Relaxed);
+        self.shared.written.store(self.log.end(), Ordering::Release);
         self.note_places(placed);
         self.finish(placed, Needs::Write);
         if placed.iter().any(|placed| placed.item.needs == Needs::Sync) {
@@ -125,6 +127,9 @@ impl Flusher {
     /// Says where in the log the commits lie, now that they can be read there.
     fn note_places(&self, placed: &[Placed]) {
         for Placed { item, offset } in placed {
+            if let Some(write) = &item.write {
+                self.shared.places.note(write.position, *offset);
+            }
             for event in &item.events {
                 event.stream.written(event.record.cursor.seq, *offset);
             }
@@ -153,6 +158,10 @@ impl Flusher {
                 {
                     self.shared.latest.written(key, write.position, (*offset, i));
                 }
+            }
+            if stage == Needs::Sync && !item.rows.is_empty() {
+                self.shared.tables.show(&item.rows, write.position);
+                self.seen = self.seen.max(*offset + (FRAME + write.payload.len()) as u64);
             }
             if stage == Needs::Sync && write.kind == Kind::Reserve {
                 self.shared.reserved.store(reserved_by(&write.payload), Ordering::Release);

@@ -36,11 +36,25 @@ pub(super) enum Kind {
     Clean,
     /// More positions are reserved. The payload is their end.
     Reserve,
+    /// A commit that writes rows, possibly beside events and invalidations. A kind of its own, so that a version that
+    /// knows no rows refuses the log.
+    CommitRows,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 5] =
-        [(Self::Start, 1), (Self::Commit, 2), (Self::Seal, 3), (Self::Clean, 4), (Self::Reserve, 5)];
+    const ALL: [(Self, u8); 6] = [
+        (Self::Start, 1),
+        (Self::Commit, 2),
+        (Self::Seal, 3),
+        (Self::Clean, 4),
+        (Self::Reserve, 5),
+        (Self::CommitRows, 6),
+    ];
+
+    /// Says whether the payload is a commit.
+    pub(super) fn is_commit(self) -> bool {
+        matches!(self, Self::Commit | Self::CommitRows)
+    }
 
     fn code(self) -> u8 {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or(0, |(_, code)| *code)
@@ -156,7 +170,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 5] = [Kind::Start, Kind::Commit, Kind::Seal, Kind::Clean, Kind::Reserve];
+    const KINDS: [Kind; 6] =
+        [Kind::Start, Kind::Commit, Kind::Seal, Kind::Clean, Kind::Reserve, Kind::CommitRows];
 
     prop_compose! {
         fn records()(

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use undercurrent_types::{Name, Position};
 
+use crate::ablation::{Step, skips};
 use crate::store::{Invalidation, Mark};
 
 /// How many names are remembered. Older ones count as invalidated at `low`.
@@ -39,10 +40,11 @@ impl Last {
     }
 
     /// Sets the position of a name.
-    pub(super) fn set(&mut self, Invalidation { name, mark }: &Invalidation, at: Position) {
+    pub(super) fn set(&mut self, Invalidation { name, mark, .. }: &Invalidation, at: Position) {
         let moved = self.by_name.entry(name.clone()).or_insert(Moved { at, in_doubt: false });
         moved.at = at;
         match mark {
+            Mark::Keep if skips(Step::DoubtKept) => moved.in_doubt = false,
             Mark::Keep => {}
             Mark::InDoubt => moved.in_doubt = true,
             Mark::Vouched => moved.in_doubt = false,
@@ -63,7 +65,9 @@ impl Last {
         };
         if self.by_name.get(&name).is_some_and(|moved| moved.at == at && !moved.in_doubt) {
             self.by_name.remove(&name);
-            self.low = self.low.max(at);
+            if !skips(Step::LowRaised) {
+                self.low = self.low.max(at);
+            }
         }
         true
     }
@@ -80,9 +84,10 @@ impl Last {
     /// Evaluates the predicate: has a name moved since `as_of`, and can all be vouched for?
     pub(super) fn standing(&self, closure: &[Name], as_of: Position) -> Standing {
         let mut in_doubt = false;
+        let low = if skips(Step::AbsentIsLow) { Position(0) } else { self.low };
         for name in closure {
             let (at, doubt) = self.get(name);
-            if at.unwrap_or(self.low) > as_of {
+            if at.unwrap_or(low) > as_of {
                 return Standing::Moved;
             }
             in_doubt |= doubt;
@@ -100,7 +105,7 @@ mod tests {
     }
 
     fn moved(n: u64, mark: Mark) -> Invalidation {
-        Invalidation { name: name(n), mark }
+        Invalidation { name: name(n), mark, event: None }
     }
 
     #[test]

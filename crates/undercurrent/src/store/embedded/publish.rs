@@ -8,7 +8,9 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use undercurrent_types::{Cursor, Durability, Key, Position, Seq, StreamName};
 
-use super::commit::{CommitView, CommitWriter, EventParts, LONGEST_TEXT, Value, size_without_events};
+use super::commit::{
+    CommitView, CommitWriter, EventParts, LONGEST_TEXT, Value, size_of_rows, size_without_events,
+};
 use super::frame::{Kind, LARGEST_PAYLOAD};
 use super::history::Source;
 use super::ids::{Given, IdKey};
@@ -16,7 +18,9 @@ use super::log::now_ms;
 use super::queue::{Appended, Failure, Item, Needs, Write};
 use super::shared::{Order, ROOM, Shared};
 use super::streams::{Index, Known, Stream};
-use crate::store::{Batch, Invalidation, NewEvent, PublishError, Published, PublishedEvent};
+use super::tables;
+use crate::ablation::{Gap, Step, gap, skips};
+use crate::store::{Batch, Invalidation, NewEvent, PublishError, Published, PublishedEvent, RowWrite};
 
 /// How many positions are reserved at once.
 pub(super) const BLOCK: u64 = 1 << 32;
@@ -40,10 +44,12 @@ impl Draft {
     /// Encodes the events of a batch and checks its size.
     pub(super) fn new(shared: &Shared, batch: Batch) -> Result<Self, PublishError> {
         batch.events.iter().try_for_each(check_texts)?;
+        batch.rows.iter().try_for_each(check_row)?;
         let events: Vec<_> = batch.events.iter().map(|new| DraftEvent::new(shared, new)).collect();
         let causes = causes(&batch);
         let parts = batch.events.iter().zip(&events).map(|(new, draft)| draft.parts(new).size());
         let size = parts.sum::<usize>()
+            + size_of_rows(&batch.rows)
             + size_without_events(&batch.cause, batch.names.iter().map(|moved| &moved.name));
         if size > LARGEST_PAYLOAD {
             return Err(PublishError::TooLarge { actual: size, limit: LARGEST_PAYLOAD });
@@ -58,6 +64,11 @@ impl Draft {
 
     pub(super) fn has_events(&self) -> bool {
         !self.events.is_empty()
+    }
+
+    /// Says whether the batch has what must be logged: events or rows.
+    pub(super) fn must_be_logged(&self) -> bool {
+        self.has_events() || !self.batch.rows.is_empty()
     }
 }
 
@@ -102,16 +113,23 @@ fn check_texts(new: &NewEvent) -> Result<(), PublishError> {
     }
 }
 
-/// Finds the event that each name of a batch comes from: the only one, or the one about it.
+/// Refuses a row that is too large.
+fn check_row(row: &RowWrite) -> Result<(), PublishError> {
+    let actual = row.value.as_ref().map_or(0, Bytes::len);
+    if actual > tables::VALUE {
+        let (table, id) = (row.table.to_owned(), row.id.clone());
+        return Err(PublishError::RowTooLarge { table, id, actual, limit: tables::VALUE });
+    }
+    match row.table.len().max(row.id.len()) {
+        actual if actual > LONGEST_TEXT => Err(PublishError::TooLarge { actual, limit: LONGEST_TEXT }),
+        _ => Ok(()),
+    }
+}
+
+/// Finds the event that each name of a batch comes from: the one that is named, or the only one.
 fn causes(batch: &Batch) -> Vec<Option<usize>> {
     let only = (batch.events.len() == 1).then_some(0);
-    let mut by_subject = HashMap::new();
-    if batch.events.len() > 1 {
-        let subjects = batch.events.iter().enumerate();
-        by_subject.extend(subjects.filter_map(|(i, new)| Some((new.event.subject.as_deref()?, i))));
-    }
-    let cause = |moved: &Invalidation| only.or_else(|| by_subject.get(moved.name.as_str()).copied());
-    batch.names.iter().map(cause).collect()
+    batch.names.iter().map(|moved| moved.event.filter(|event| *event < batch.events.len()).or(only)).collect()
 }
 
 /// Returns the durability that this store gives where another one is asked for.
@@ -181,14 +199,16 @@ impl Shared {
         let now = now_ms();
         order.ids.expire(now);
         let plan = self.plan(order, draft)?;
-        let new_events = plan.iter().any(|planned| !planned.duplicate);
-        if !new_events && (draft.has_events() || draft.batch.names.is_empty()) {
+        let rows = &draft.batch.rows;
+        self.tables.check(rows)?;
+        let lasting = !rows.is_empty() || plan.iter().any(|planned| !planned.duplicate);
+        if !lasting && (draft.has_events() || draft.batch.names.is_empty()) {
             return Ok(self.answer_duplicates(&plan, room));
         }
         let position = self.take_position(order)?;
-        let failure = self.failure.get().filter(|_| new_events);
+        let failure = self.failure.get().filter(|_| lasting);
         self.put_in_force(&draft.batch.names, position, || {
-            if new_events && failure.is_none() {
+            if lasting && failure.is_none() {
                 self.last_unsettled.store(position.0, Ordering::Release);
             }
         });
@@ -205,11 +225,13 @@ impl Shared {
             self.history.lock().push(position, names, Source::Memory(payload.clone()));
         }
         show_at_once(self, &events, position);
-        let needs = self.needs(&plan);
+        self.tables.write(rows, position);
+        let needs = if rows.is_empty() { self.needs(&plan) } else { Needs::Sync };
         let (waiter, done_rx) = wait_if(needs > Needs::Nothing);
         if room.is_some() {
-            let write = Some(Write { kind: Kind::Commit, position, time_ms: now, payload, has_names });
-            self.queue.push(Item { write, events, needs, waiter, room });
+            let kind = if rows.is_empty() { Kind::Commit } else { Kind::CommitRows };
+            let write = Some(Write { kind, position, time_ms: now, payload, has_names });
+            self.queue.push(Item { write, events, rows: rows.clone(), needs, waiter, room });
         }
         Ok(Placed { published: self.published(&plan, position), done_rx })
     }
@@ -312,8 +334,15 @@ impl Shared {
             let mut last = self.last.write();
             names.iter().for_each(|moved| last.set(moved, position));
         }
+        gap(Gap::Ordered);
+        let late = skips(Step::FloorsFirst);
+        if late {
+            self.horizon.advance(position);
+            gap(Gap::Ordered);
+        }
         self.horizon.raise(names.iter().map(|moved| &moved.name), position);
         before_applied();
+        gap(Gap::Ordered);
         self.horizon.advance(position);
     }
 
@@ -333,6 +362,7 @@ impl Shared {
         for (moved, cause) in draft.batch.names.iter().zip(&draft.causes) {
             writer.name(&moved.name, moved.mark, cause.and_then(|index| places[index]));
         }
+        draft.batch.rows.iter().for_each(|row| writer.row(row));
         let token = self.token(position);
         let drafts = || draft.batch.events.iter().zip(&draft.events).zip(plan).filter(|(_, p)| !p.duplicate);
         for ((new, event), planned) in drafts() {
@@ -344,7 +374,7 @@ impl Shared {
         let views = CommitView::parse(&payload).into_iter().flat_map(CommitView::events).flatten();
         for (((new, _), planned), view) in drafts().zip(views) {
             let stream = planned.stream.clone().unwrap_or_else(|| self.stream(new, planned));
-            let record = view.record(&payload, planned.cursor, token);
+            let record = view.record(&payload, stream.name.clone(), planned.cursor, token);
             stream.append(record.clone());
             let latest = new.latest.as_ref().map(|(key, _)| {
                 let value = view.latest.clone().and_then(|(_, value)| value);

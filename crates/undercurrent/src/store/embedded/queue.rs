@@ -10,7 +10,7 @@ use undercurrent_types::{Durability, Key, Position};
 
 use super::frame::Kind;
 use super::streams::Stream;
-use crate::store::{PublishError, Record};
+use crate::store::{PublishError, Record, RowWrite};
 
 /// How long a record that nobody waits for may stay unwritten.
 const UNHURRIED: Duration = Duration::from_millis(10);
@@ -23,6 +23,8 @@ pub(super) struct Item {
     /// What is written; without it the item only waits for those before it.
     pub(super) write: Option<Write>,
     pub(super) events: Vec<Appended>,
+    /// Shown when they are synced.
+    pub(super) rows: Vec<RowWrite>,
     /// What has to happen before those who wait are answered.
     pub(super) needs: Needs,
     pub(super) waiter: Option<oneshot::Sender<Result<(), Failure>>>,
@@ -87,7 +89,7 @@ impl Failure {
 
 /// Items in the order of their positions.
 ///
-/// Bounded by the room that items with events take before they come here, and that items without events leave the log
+/// Bounded by the room that items with events or rows take before they come here, and that items without leave the log
 /// unwritten for. A mutex with a condition: the flusher is a thread and takes everything at once.
 #[derive(Default)]
 pub(super) struct Queue {

@@ -14,14 +14,14 @@ use super::window::Window;
 use crate::store::{Record, StoreError};
 
 /// How much of the log is read at once.
-const CHUNK: usize = 128 << 10;
+pub(super) const CHUNK: usize = 128 << 10;
 
 /// Reads the payload of the commit at an offset of the log. For threads that may wait for the disk.
 pub(super) fn read_commit(segments: &Segments, offset: u64) -> Result<Bytes, StoreError> {
     let mut window = window_at(segments, offset, 4096)?;
     let path = window.segment().path.clone();
     match record(&mut window, offset)? {
-        (frame, payload) if frame.kind == Kind::Commit => Ok(Bytes::copy_from_slice(payload)),
+        (frame, payload) if frame.kind.is_commit() => Ok(Bytes::copy_from_slice(payload)),
         _ => Err(StoreError::Io(format!("`{}` has no commit where one was written", path.display()))),
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn read_events(
             continue;
         }
         at = behind;
-        if frame.kind != Kind::Commit {
+        if !frame.kind.is_commit() {
             continue;
         }
         let found = events_of(shared, stream, wanted..=to, &frame, payload)?;
@@ -97,13 +97,18 @@ fn events_of(
             let copy = copy.get_or_insert_with(|| Bytes::copy_from_slice(payload));
             // An event of an earlier epoch is read on from in this one.
             let cursor = Cursor { epoch: stream.epoch, seq: event.cursor.seq };
-            records.push(event.record(copy, cursor, shared.token(Position(frame.position))));
+            records.push(event.record(
+                copy,
+                stream.name.clone(),
+                cursor,
+                shared.token(Position(frame.position)),
+            ));
         }
     }
     Ok(records)
 }
 
-fn window_at(segments: &Segments, offset: u64, chunk: usize) -> Result<Window, StoreError> {
+pub(super) fn window_at(segments: &Segments, offset: u64, chunk: usize) -> Result<Window, StoreError> {
     let segment: Option<Arc<Segment>> = segments.at(offset);
     let gone = || StoreError::Io(format!("the log has no segment with offset {offset}"));
     segment.map(|segment| Window::over(segment, chunk)).ok_or_else(gone)

@@ -10,7 +10,9 @@ use super::frame::{Frame, Kind};
 use super::history::{History, Source};
 use super::ids::{Given, IdHasher, Ids, WINDOW};
 use super::latest::Latest;
+use super::scan::Places;
 use super::streams::{Index, Known};
+use super::tables::Tables;
 
 /// What the records up to some place of the log say.
 pub(super) struct Replay {
@@ -19,6 +21,8 @@ pub(super) struct Replay {
     pub(super) id_hasher: IdHasher,
     pub(super) latest: Latest,
     pub(super) history: History,
+    pub(super) tables: Tables,
+    pub(super) places: Places,
     /// How often the log was opened.
     pub(super) start: u64,
     /// The end of the positions reserved.
@@ -40,6 +44,8 @@ impl Replay {
             id_hasher: IdHasher::default(),
             latest: Latest::default(),
             history: History::default(),
+            tables: Tables::default(),
+            places: Places::default(),
             start: 0,
             reserved: Position(1),
             closed_at: Some(Position(1)),
@@ -62,12 +68,13 @@ impl Replay {
             return Err("a start is missing".to_owned());
         }
         let closed_at = self.closed_at.take();
+        self.places.note(Position(frame.position), frame.offset);
         match frame.kind {
             Kind::Start => self.begin(frame, closed_at.is_some(), payload)?,
             Kind::Reserve => self.reserved = reserved(payload)?,
             Kind::Clean => self.closed_at = Some(Position(frame.position)),
             Kind::Seal => self.closed_at = closed_at,
-            Kind::Commit => self.commit(frame, payload)?,
+            Kind::Commit | Kind::CommitRows => self.commit(frame, payload)?,
         }
         Ok(())
     }
@@ -85,6 +92,9 @@ impl Replay {
         let view = CommitView::parse(payload).map_err(unreadable)?;
         for (i, event) in view.events().enumerate() {
             self.event(frame, payload, i, &event.map_err(unreadable)?)?;
+        }
+        for row in view.rows() {
+            self.tables.restore(row.table, row.id, row.value, Position(frame.position));
         }
         if frame.offset >= self.history_from {
             let names: Box<[Name]> = view.names().filter_map(|name| name.text.parse().ok()).collect();

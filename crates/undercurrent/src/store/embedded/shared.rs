@@ -13,8 +13,10 @@ use super::ids::{IdHasher, Ids};
 use super::last::Last;
 use super::latest::Latest;
 use super::queue::{Failure, Queue};
+use super::scan::Places;
 use super::segment::Segments;
 use super::streams::Streams;
+use super::tables::Tables;
 use crate::store::Horizon;
 
 /// How many bytes may wait to be written. Who publishes more waits for room.
@@ -37,6 +39,8 @@ pub(super) struct Shared {
     pub(super) last: RwLock<Last>,
     pub(super) latest: Latest,
     pub(super) history: Mutex<History>,
+    pub(super) tables: Tables,
+    pub(super) places: Places,
     pub(super) queue: Queue,
     pub(super) segments: Arc<Segments>,
     /// Why the log is written no more.
@@ -48,6 +52,8 @@ pub(super) struct Shared {
     /// Everything up to this position is visible or failed.
     pub(super) settled_tx: watch::Sender<u64>,
     pub(super) log_bytes: AtomicU64,
+    /// The end of the log as far as it is written.
+    pub(super) written: AtomicU64,
 }
 
 /// What one step of the order reads and writes.

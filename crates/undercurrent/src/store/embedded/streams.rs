@@ -159,7 +159,7 @@ impl Index {
         }
     }
 
-    fn find(&self, seq: Seq) -> Option<u64> {
+    pub(super) fn find(&self, seq: Seq) -> Option<u64> {
         let behind = self.0.partition_point(|(first, _)| *first <= seq);
         Some(self.0[behind.checked_sub(1)?].1)
     }

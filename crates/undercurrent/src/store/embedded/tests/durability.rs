@@ -7,7 +7,7 @@ use super::disk::{Failing, MemoryDisk};
 use super::support::{lasting, open, open_with, publish_as, segment, small};
 use crate::store::contract::{bare, batch, event, ids, key, name, new, publish, read_all, stream};
 use crate::store::embedded::{EmbeddedStore, StoreOptions};
-use crate::store::{Batch, Committed, Invalidation, NewEvent, PublishError, Published, Store};
+use crate::store::{Batch, Committed, Invalidation, NewEvent, PublishError, Published, RowWrite, Store};
 
 type Answer = Result<Published, PublishError>;
 
@@ -267,4 +267,51 @@ async fn events_of_all_durabilities_in_one_batch_are_one_commit() {
     }
     let store = open(&disk.crash(|| false));
     assert_eq!(store.streams().len(), 4);
+}
+
+#[tokio::test]
+async fn a_row_is_seen_when_it_is_synced_and_what_was_acknowledged_survives_a_crash() {
+    let disk = MemoryDisk::default();
+    let store = shared(&disk);
+    let row = |expected, value: &'static str| {
+        let value = Some(bytes::Bytes::from(value));
+        Batch::writing(vec![RowWrite { table: "t", id: "a".to_owned(), expected, value }])
+    };
+    let first = store.publish(row(Some(None), "1")).await.unwrap().token.position;
+    let held = disk.hold_syncs();
+    let publishing = begin(&store, row(Some(Some(first)), "2"));
+    disk.wait_for_held_sync();
+    assert_eq!(store.row("t", "a").unwrap().value, "1");
+    // The next writer is compared with what was written last, though nobody sees it yet.
+    let refused = store.publish(row(Some(Some(first)), "x")).await;
+    assert!(matches!(refused, Err(PublishError::RowConflict { actual: Some(at), .. }) if at > first));
+    let crashed = open(&disk.crash(|| false));
+    assert_eq!(crashed.row("t", "a").unwrap().value, "1");
+    drop(held);
+    publishing.await.unwrap().unwrap();
+    assert_eq!(store.row("t", "a").unwrap().value, "2");
+    assert_eq!(open(&disk.crash(|| false)).row("t", "a"), store.row("t", "a"));
+}
+
+#[tokio::test]
+async fn the_log_stops_below_the_lowest_position_that_is_not_visible() {
+    let disk = MemoryDisk::default();
+    let store = shared(&disk);
+    publish(&*store, "a", "1").await;
+    let held = disk.hold_syncs();
+    let publishing = begin(&store, batch(vec![new("a", "2")]));
+    disk.wait_for_held_sync();
+    // It is visible already, and stands behind one that is not.
+    publish_as(&store, Durability::Memory, "memory", "3").await;
+    let ids = async || {
+        let page = store.read_log(None, 9).await.unwrap();
+        let events = page.commits.into_iter().flat_map(|commit| commit.events);
+        events.map(|event| event.id_text().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, ["1"]);
+    let mut visible_rx = store.watch_visible();
+    drop(held);
+    let at = publishing.await.unwrap().unwrap().token.position.0 + 1;
+    visible_rx.wait_for(|visible| *visible >= at).await.unwrap();
+    assert_eq!(ids().await, ["1", "2", "3"]);
 }
