@@ -42,7 +42,7 @@ impl RuleSet {
     ///
     /// # Errors
     ///
-    /// Fails with the first thing that is wrong and its line: the TOML itself, an unknown field, a name that is taken,
+    /// Fails with the first thing that is wrong, its line and its column: the TOML itself, an unknown field, a name that is taken,
     /// a pattern or template that is none, or a rule about `action` events.
     pub fn from_toml(text: &str, file_name: &str) -> Result<Self, RuleError> {
         let mut set = Self::shipped();
@@ -98,12 +98,14 @@ impl RuleSet {
 
 /// Why a text gives no rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {reason}")]
+#[error("{file}:{line}:{column}: {reason}")]
 pub struct RuleError {
     /// The file, as the caller named it.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
     /// What is wrong there, and what would be right.
     pub reason: String,
 }

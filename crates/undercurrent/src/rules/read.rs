@@ -29,10 +29,9 @@ struct RuleText {
 
 /// Reads the rules of a file, whose names differ from each other and from those that stand before them.
 pub(super) fn rules(text: &str, file_name: &str, before: &[Rule]) -> Result<Vec<Rule>, RuleError> {
-    let refuse = |(at, reason): Refused| RuleError {
-        file: file_name.to_owned(),
-        line: 1 + text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count(),
-        reason,
+    let refuse = |(at, reason): Refused| {
+        let (line, column) = place(text, at);
+        RuleError { file: file_name.to_owned(), line, column, reason }
     };
     let file: File = toml::from_str(text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
@@ -49,6 +48,13 @@ pub(super) fn rules(text: &str, file_name: &str, before: &[Rule]) -> Result<Vec<
         rules.push(read(rule).map_err(refuse)?);
     }
     Ok(rules)
+}
+
+/// Returns the line and the column of a byte of the text, both from 1; columns count characters.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (1 + before.matches('\n').count(), 1 + line.chars().count())
 }
 
 /// A place in the text and what is wrong there.

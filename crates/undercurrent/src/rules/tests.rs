@@ -188,8 +188,23 @@ fn a_bad_rule_is_refused_with_file_line_and_reason() {
     ];
     for (text, line, reason) in cases {
         let error = RuleSet::from_toml(&text, "my.toml").unwrap_err();
-        assert!(error.to_string().starts_with(&format!("my.toml:{line}: ")), "from\n{text}\ncame `{error}`");
+        assert!(error.to_string().starts_with(&format!("my.toml:{line}:")), "from\n{text}\ncame `{error}`");
         assert!(error.reason.contains(reason), "from\n{text}\ncame `{error}`");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_column_in_characters() {
+    let cases = [
+        ("[[rule]]\nname = 'x'\ntypes = ['ok', 'a*b']\nstale = ['tag:x']", (3, 16)),
+        ("[[rule]]\nname = 'x'\ntypes = ['é', 'a*b']\nstale = ['tag:x']", (3, 15)),
+        ("[[rule]]\n  name = 'a b'\ntypes = ['a.b']\nstale = ['tag:x']", (2, 10)),
+        ("[[rule]]\nname = 'x'\n  type = []", (3, 3)),
+    ];
+    for (text, place) in cases {
+        let error = RuleSet::from_toml(text, "my.toml").unwrap_err();
+        assert_eq!((error.line, error.column), place, "from\n{text}\ncame `{error}`");
+        assert!(error.to_string().starts_with(&format!("my.toml:{}:{}: ", place.0, place.1)));
     }
 }
 
