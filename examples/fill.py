@@ -20,8 +20,7 @@ def ask(method, key, body=None, **headers):
 
 key, command = sys.argv[1], sys.argv[2:]
 status, value = ask("GET", key)
-if status == 404:
-    ticket = json.loads(value)["ticket"]
+if ticket := status == 404 and json.loads(value).get("ticket"):
     value = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     status, answer = ask("PUT", key, value, **{"undercurrent-ticket": ticket})
     if status != 200:

@@ -7,6 +7,7 @@
 mod changed;
 mod error;
 mod explain;
+pub(crate) mod health;
 mod install;
 mod publish;
 mod read;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 use undercurrent_types::wire::SourceStatus;
 
 use self::read_set::ReadSets;
@@ -51,7 +53,13 @@ struct Parts {
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
-    sources: Mutex<Vec<Arc<dyn Source>>>,
+    sources: Mutex<Vec<Attached>>,
+}
+
+/// A source, and the task that tells of its health.
+struct Attached {
+    source: Arc<dyn Source>,
+    teller: AbortHandle,
 }
 
 /// An adapter that turns a system's changes into events, as the handle sees it.
@@ -61,6 +69,10 @@ struct Parts {
 pub trait Source: Send + Sync + 'static {
     /// Returns the health of each of its parts, with since when.
     fn status(&self) -> Vec<SourceStatus>;
+
+    /// Waits until the health of a part is not as it was in this answer, and returns what it is. An empty answer is
+    /// answered at once.
+    fn status_after<'a>(&'a self, known: &'a [SourceStatus]) -> BoxFuture<'a, Vec<SourceStatus>>;
 
     /// Ends it: nothing is published after the future returns.
     fn stop(&self) -> BoxFuture<'_, ()>;
@@ -87,9 +99,12 @@ impl EventStream {
         self.0.read_sets.keep().await;
     }
 
-    /// Attaches a source, whose health is shown and which ends with the handle.
+    /// Attaches a source, whose health is shown and told as events, and which ends with the handle. To be called within
+    /// a Tokio runtime.
     pub fn attach(&self, source: Arc<dyn Source>) {
-        self.0.sources.lock().push(source);
+        let telling = health::tell(Arc::downgrade(&self.0), source.clone());
+        let teller = tokio::spawn(telling).abort_handle();
+        self.0.sources.lock().push(Attached { source, teller });
     }
 
     /// Returns the context half: register loaders and barriers here.
@@ -105,8 +120,9 @@ impl EventStream {
     /// Ends everything left to right: sources first, then what sessions were given, then the store, which writes what was accepted.
     pub async fn close(&self) {
         let sources = std::mem::take(&mut *self.0.sources.lock());
-        for source in sources {
+        for Attached { source, teller } in sources {
             source.stop().await;
+            teller.abort();
         }
         self.0.read_sets.end().await;
         self.0.store.close().await;

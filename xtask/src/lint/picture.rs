@@ -32,7 +32,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
                 "store",
                 &["Batch", "Invalidation", "Mark", "NewEvent", "PublishError", "Published", "PublishedEvent"],
             ),
-            Only("cache", &["Barrier", "BarrierError"]),
+            Only("cache", &["Barrier", "BarrierError", "Moment"]),
         ],
     ),
     ("loaders", &[To("ablation"), To("store"), To("cache"), To("workspace")]),

@@ -22,7 +22,7 @@ impl EventStream {
             log_bytes: store.log_bytes,
             entries,
             entry_bytes,
-            sources: self.0.sources.lock().iter().flat_map(|source| source.status()).collect(),
+            sources: self.0.sources.lock().iter().flat_map(|one| one.source.status()).collect(),
         }
     }
 

@@ -264,6 +264,10 @@ impl Source for Local {
         self.board.status(&self.workspace)
     }
 
+    fn status_after<'a>(&'a self, known: &'a [SourceStatus]) -> BoxFuture<'a, Vec<SourceStatus>> {
+        Box::pin(self.board.status_after(&self.workspace, known))
+    }
+
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.stop.cancel();

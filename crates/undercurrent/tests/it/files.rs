@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use undercurrent::stream::Delivery;
 use undercurrent::types::ErrorCode;
 use undercurrent::{Config, EventStream, Key, Level};
 
@@ -317,4 +318,25 @@ async fn a_second_engine_on_the_same_data_is_refused() {
     };
     let again = tokio::time::timeout(std::time::Duration::from_secs(10), open_again).await;
     again.expect("the data is free again").close().await;
+}
+
+#[tokio::test]
+async fn the_health_of_a_source_is_told_as_an_event() {
+    let tree = Tree::open().await;
+    let stream = tree.events.status().sources[0].name.clone();
+    let mut told = tree.events.subscribe(stream.as_str()).await.unwrap();
+    let mut next = async || loop {
+        if let Delivery::Event(record) = told.next().await.unwrap()
+            && record.type_text() == "system.health"
+        {
+            let text = String::from_utf8(record.json.to_vec()).unwrap();
+            return ["starting", "live", "degraded", "down"].into_iter().find(|word| text.contains(word));
+        }
+    };
+    while next().await != Some("live") {}
+    fs::rename(&tree.root, tree.root.with_extension("gone")).unwrap();
+    assert_eq!(next().await, Some("down"));
+    fs::rename(tree.root.with_extension("gone"), &tree.root).unwrap();
+    while next().await != Some("live") {}
+    tree.events.close().await;
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use undercurrent_types::wire::SourceStatus;
 
+use crate::event_stream::health::is_same;
 use crate::workspace::Workspace;
 
 /// How a root is doing.
@@ -58,6 +59,25 @@ impl Board {
         let mut roots = self.0.subscribe();
         // The sender is borrowed, so it can not be gone.
         let _ = roots.wait_for(|roots| roots.iter().all(|(health, _)| is_awaited(health))).await;
+    }
+
+    /// Waits until the status of a root is not as it was.
+    pub(super) async fn status_after(
+        &self,
+        workspace: &Workspace,
+        known: &[SourceStatus],
+    ) -> Vec<SourceStatus> {
+        let mut roots = self.0.subscribe();
+        loop {
+            roots.mark_unchanged();
+            let now = self.status(workspace);
+            let is_known =
+                now.len() == known.len() && now.iter().zip(known).all(|(one, other)| is_same(one, other));
+            // The sender is borrowed, so it can not be gone.
+            if !is_known || roots.changed().await.is_err() {
+                return now;
+            }
+        }
     }
 
     pub(super) fn status(&self, workspace: &Workspace) -> Vec<SourceStatus> {
