@@ -16,7 +16,7 @@ use undercurrent_types::ErrorCode;
 use crate::body::Bodies;
 use crate::reply::Refusal;
 use crate::server::Config;
-use crate::{context, events, guard, operate, sessions};
+use crate::{context, events, guard, metrics, operate, sessions};
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -88,6 +88,11 @@ impl App {
         self.heartbeat
     }
 
+    /// Returns how many subscriptions are open.
+    pub(crate) fn open_subscriptions(&self) -> u64 {
+        (self.subscriptions_at_once - self.subscriptions.available_permits()) as u64
+    }
+
     /// Counts one more subscription, until the permit is dropped.
     pub(crate) fn begin_subscription(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.subscriptions).try_acquire_owned().map_err(|_| {
@@ -114,6 +119,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/rules/test", post(operate::test_rules))
         .route("/v1/status", get(operate::status))
         .route("/v1/streams", get(operate::streams))
+        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(operate::healthz))
         .route("/readyz", get(operate::readyz))
         .fallback(unknown_path)
@@ -127,7 +133,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /metrics, /healthz and /readyz"
         ),
     )
 }

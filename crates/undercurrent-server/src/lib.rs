@@ -13,6 +13,7 @@ mod follow;
 mod guard;
 mod incoming;
 mod listen;
+mod metrics;
 mod operate;
 mod page;
 mod query;

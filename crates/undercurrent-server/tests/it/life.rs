@@ -4,7 +4,7 @@ use serde_json::json;
 use undercurrent_server::{ServeError, Server};
 use undercurrent_types::ErrorCode;
 
-use crate::kit::{Daemon, Dirs, Frames, in_time, json_of, message};
+use crate::kit::{Daemon, Dirs, Frames, in_time, json_of, message, send};
 
 #[tokio::test]
 async fn a_daemon_that_is_ready_says_so_and_who_it_is() {
@@ -14,6 +14,25 @@ async fn a_daemon_that_is_ready_says_so_and_who_it_is() {
     assert_eq!(health["ready"], true);
     let other = Daemon::start().await;
     assert_ne!(health["instance"], json_of(other.get("/healthz")).await["instance"]);
+}
+
+#[tokio::test]
+async fn metrics_say_how_the_daemon_and_its_sources_are_doing() {
+    let daemon = Daemon::start().await;
+    daemon.publish("s", &["a"]).await;
+    let page = async || send(daemon.get("/metrics")).await.text().await.unwrap();
+    let live = async || page().await.contains("state=\"live\"} 1");
+    in_time(async {
+        while !live().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let page = page().await;
+    for line in ["undercurrent_log_writable 1", "state=\"down\"} 0", "undercurrent_subscriptions 0", "# EOF"]
+    {
+        assert!(page.contains(line), "`{line}` is missing in {page}");
+    }
 }
 
 #[tokio::test]
