@@ -193,6 +193,15 @@ pub enum PublishError {
         /// The limit.
         limit: usize,
     },
+    /// The disk is full: nothing was written, and events are accepted again by themselves when there is room. The names
+    /// of the batch are in force all the same.
+    #[error("the disk has been full since {since} ({reason}): make room and try again")]
+    Full {
+        /// When no room was found, for people.
+        since: String,
+        /// The error of the file system.
+        reason: String,
+    },
     /// The log accepts no events. The names of the batch are in force all the same: what made them stale has happened.
     #[error("the log accepts no events since {since}: {reason}")]
     Failed {

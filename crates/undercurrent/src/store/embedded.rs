@@ -29,6 +29,7 @@ mod segment;
 mod shared;
 mod streams;
 mod tables;
+mod take_back;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -54,7 +56,7 @@ use self::last::{Last, Standing};
 use self::latest::State;
 use self::log::{Log, now_ms};
 use self::publish::{BLOCK, Draft};
-use self::queue::{Failure, Queue};
+use self::queue::{Failure, Queue, Refused};
 use self::recover::{Sizes, recover};
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
@@ -78,11 +80,18 @@ pub struct StoreOptions {
     pub first_segment_bytes: u64,
     /// How many names have their last invalidation remembered.
     pub names: usize,
+    /// How often a disk that was found full is tried again.
+    pub full_retry: Duration,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, first_segment_bytes: 8 << 20, names: last::NAMES }
+        Self {
+            segment_bytes: 64 << 20,
+            first_segment_bytes: 8 << 20,
+            names: last::NAMES,
+            full_retry: Duration::from_secs(1),
+        }
     }
 }
 
@@ -156,12 +165,13 @@ impl EmbeddedStore {
             log_bytes: AtomicU64::new(log.end() - segments.oldest()),
             segments,
             failure: OnceLock::new(),
+            full: Mutex::new(None),
             reserved: AtomicU64::new(reserved.0),
             last_unsettled: AtomicU64::new(0),
             settled_tx: watch::Sender::new(position.0),
         });
         let (closed_tx, closed_rx) = watch::channel(false);
-        let flusher = Flusher::new(shared.clone(), log);
+        let flusher = Flusher::new(shared.clone(), log, options.full_retry);
         let thread = std::thread::Builder::new().name("log-flusher".to_owned());
         let flusher = thread
             .spawn(move || flusher.run(lock, &closed_tx))
@@ -187,7 +197,7 @@ impl EmbeddedStore {
         let Some(done_rx) = placed.done_rx else { return Ok(placed.published) };
         match done_rx.await {
             Ok(Ok(())) => Ok(placed.published),
-            Ok(Err(failure)) => Err(failure.doubt()),
+            Ok(Err(refused)) => Err(refused.doubt()),
             Err(_) => Err(PublishError::Unknown { reason: "the writer of the log broke off".to_owned() }),
         }
     }
@@ -463,8 +473,13 @@ impl Store for EmbeddedStore {
     }
 
     fn state(&self) -> StoreState {
-        let failed = self.shared.failure.get().map(|Failure { since, reason }| {
-            format!("the log can not be written since {since}: {reason}; restart when that is mended")
+        let failed = self.shared.refusal().map(|refused| match refused {
+            Refused::Full(Failure { since, reason }) => {
+                format!("the disk has been full since {since} ({reason}): make room, and events are accepted again")
+            }
+            Refused::Failed(Failure { since, reason }) => {
+                format!("the log can not be written since {since}: {reason}; restart when that is mended")
+            }
         });
         let log_bytes = self.shared.log_bytes.load(Ordering::Relaxed);
         StoreState { failed, place: self.shared.dir.display().to_string(), log_bytes }

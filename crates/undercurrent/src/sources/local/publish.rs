@@ -40,9 +40,11 @@ impl Publish for EventStream {
             match self.publish_with(events, names, cause).await {
                 Ok(_) => Ok(()),
                 Err(PublishError::Store(StoreError::Closed)) => Err(Refusal::Closed),
-                Err(error @ PublishError::Store(StoreError::Failed { .. } | StoreError::Unknown { .. })) => {
-                    Err(Refusal::Log(error.to_string()))
-                }
+                Err(
+                    error @ PublishError::Store(
+                        StoreError::Full { .. } | StoreError::Failed { .. } | StoreError::Unknown { .. },
+                    ),
+                ) => Err(Refusal::Log(error.to_string())),
                 Err(error) => Err(Refusal::Events(error.to_string())),
             }
         })

@@ -8,14 +8,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use undercurrent_types::Position;
 
 use super::file::Lock;
 use super::frame::{FRAME, Kind};
-use super::log::{Log, now_ms};
-use super::queue::{Failure, Item, Needs};
+use super::log::{Log, is_full, now_ms};
+use super::queue::{Failure, Item, Needs, Refused};
 use super::shared::Shared;
 use super::streams::Stream;
 use crate::store::Record;
@@ -32,6 +33,10 @@ pub(super) struct Flusher {
     tail_bytes: usize,
     /// The end of the last record that a reader may have seen an event of.
     seen: u64,
+    /// Events of `memory` streams that readers saw before the disk was found full. They are written first when there is
+    /// room; until then no event is accepted, so they stay within the bound of the queue.
+    deferred: Vec<Item>,
+    full_retry: Duration,
 }
 
 struct Held {
@@ -46,21 +51,26 @@ struct Placed {
 }
 
 impl Flusher {
-    pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
-        Self { shared, log, tail: VecDeque::new(), tail_bytes: 0, seen: 0 }
+    pub(super) fn new(shared: Arc<Shared>, log: Log, full_retry: Duration) -> Self {
+        let tail = VecDeque::new();
+        Self { shared, log, tail, tail_bytes: 0, seen: 0, deferred: Vec::new(), full_retry }
     }
 
     /// Runs until the queue is closed, then writes that the log was closed and gives the directory free.
     pub(super) fn run(mut self, lock: Lock, closed_tx: &watch::Sender<bool>) {
         loop {
-            let (items, closing) = self.shared.queue.take();
+            let is_full = self.shared.full.lock().is_some();
+            let (items, closing) = self.shared.queue.take(is_full.then_some(self.full_retry));
             self.flush(items);
             if closing {
                 break;
             }
         }
+        // Without that mark the streams of what could not be written go on in a new epoch.
         if self.shared.failure.get().is_none()
+            && self.deferred.is_empty()
             && let Err(e) = self.write_clean()
+            && !is_full(&e)
         {
             self.fail(&e);
         }
@@ -79,42 +89,100 @@ impl Flusher {
 
     fn flush(&mut self, items: Vec<Item>) {
         if let Some(failure) = self.shared.failure.get() {
-            refuse(items, failure);
+            refuse(items, &Refused::Failed(failure.clone()));
             return;
         }
-        let mut placed = Vec::with_capacity(items.len());
-        let result = self.write_and_show(items, &mut placed);
-        if let Err((e, items)) = result {
-            let failure = self.fail(&e);
-            refuse(placed.into_iter().map(|placed| placed.item).chain(items).collect(), &failure);
+        let was_full = self.shared.full.lock().is_some();
+        let mut waiting = std::mem::take(&mut self.deferred);
+        waiting.extend(items);
+        let mut placed = Vec::with_capacity(waiting.len());
+        let result = match if was_full { self.log.make_room() } else { Ok(()) } {
+            Ok(()) => self.write_and_show(waiting, &mut placed),
+            Err(e) => Err((e, waiting)),
+        };
+        match result {
+            Ok(()) if was_full => {
+                tracing::info!("the disk has room again: events are accepted");
+                *self.shared.full.lock() = None;
+            }
+            Ok(()) => {}
+            Err((e, items)) if is_full(&e) => self.wait_for_room(&e, items),
+            Err((e, items)) => {
+                let failure = self.fail(&e);
+                let items = placed.into_iter().map(|placed| placed.item).chain(items).collect();
+                refuse(items, &Refused::Failed(failure));
+            }
         }
     }
 
-    /// Does all of it; on an error, returns the items that were not placed yet.
+    /// Does all of it; on an error, returns the items that are not placed. If the disk is full, the others are done.
     fn write_and_show(
         &mut self,
         items: Vec<Item>,
         placed: &mut Vec<Placed>,
     ) -> Result<(), (io::Error, Vec<Item>)> {
         let mut items = items.into_iter();
+        let mut full = None;
         while let Some(item) = items.next() {
             match self.place(&item) {
                 Ok(offset) => placed.push(Placed { item, offset }),
-                Err(e) => return Err((e, std::iter::once(item).chain(items).collect())),
+                Err(e) => {
+                    let left = std::iter::once(item).chain(items).collect();
+                    if !is_full(&e) {
+                        return Err((e, left));
+                    }
+                    full = Some((e, left));
+                    break;
+                }
             }
         }
-        let bare = |e| (e, Vec::new());
-        self.log.write().map_err(bare)?;
+        match self.log.write() {
+            Ok(()) => {}
+            Err(e) if is_full(&e) => full = Some((e, full.map_or_else(Vec::new, |(_, left)| left))),
+            Err(e) => return Err((e, full.map_or_else(Vec::new, |(_, left)| left))),
+        }
+        if let Some((_, left)) = &mut full {
+            let taken_back =
+                placed.split_off(placed.partition_point(|placed| placed.offset < self.log.end()));
+            left.splice(..0, taken_back.into_iter().map(|placed| placed.item));
+        }
         self.shared.log_bytes.store(self.log.end() - self.shared.segments.oldest(), Ordering::Relaxed);
         self.shared.written.store(self.log.end(), Ordering::Release);
         self.note_places(placed);
         self.finish(placed, Needs::Write);
-        if placed.iter().any(|placed| placed.item.needs == Needs::Sync) {
-            self.log.sync().map_err(bare)?;
+        if placed.iter().any(|placed| placed.item.needs == Needs::Sync)
+            && let Err(e) = self.log.sync()
+        {
+            return Err((e, full.map_or_else(Vec::new, |(_, left)| left)));
         }
         self.finish(placed, Needs::Sync);
         self.keep_tail(placed);
-        Ok(())
+        full.map_or(Ok(()), Err)
+    }
+
+    /// Refuses what has no room, and all that came behind it, as if it had never been; the seqs are given again.
+    ///
+    /// What readers of a `memory` stream saw already can not be refused, and waits. A commit that has such events and
+    /// stronger ones can do neither, which is a failure of the log.
+    fn wait_for_room(&mut self, error: &io::Error, mut items: Vec<Item>) {
+        let shared = self.shared.clone();
+        let mut order = shared.order.lock();
+        items.extend(shared.queue.take_now());
+        if items.iter().any(|item| item.is_shown() && !item.is_all_shown()) {
+            drop(order);
+            let failure = self.fail(error);
+            refuse(items, &Refused::Failed(failure));
+            return;
+        }
+        let failure = shared.full.lock().get_or_insert_with(|| Failure::new(error)).clone();
+        let (shown, unseen): (Vec<_>, Vec<_>) = items.into_iter().partition(Item::is_shown);
+        shared.take_back(&mut order, &unseen);
+        drop(order);
+        tracing::warn!(reason = %failure.reason, refused = unseen.len(), "the disk is full: no events are accepted");
+        let refused = Refused::Full(failure);
+        self.deferred.extend(shown.into_iter().map(|item| item.deferred(&refused)));
+        self.settle(unseen.iter().filter_map(|item| Some(item.write.as_ref()?.position)).max());
+        refuse(unseen, &refused);
     }
 
     fn place(&mut self, item: &Item) -> io::Result<u64> {
@@ -168,14 +236,17 @@ impl Flusher {
             }
         }
         // Those who wait for the order to settle come before those who published: who has an answer sees the event.
-        if let Some(settled) = settled_after(placed, stage) {
-            self.shared.settled_tx.send_if_modified(|at| {
-                let risen = settled.0 > *at;
-                *at = (*at).max(settled.0);
-                risen
-            });
-        }
+        self.settle(settled_after(placed, stage));
         placed.iter_mut().for_each(|placed| answer(&mut placed.item, stage));
+    }
+
+    fn settle(&self, settled: Option<Position>) {
+        let Some(settled) = settled else { return };
+        self.shared.settled_tx.send_if_modified(|at| {
+            let risen = settled.0 > *at;
+            *at = (*at).max(settled.0);
+            risen
+        });
     }
 
     /// Keeps the events of the newest commits in memory, up to a bound, and lets those before them go.
@@ -203,7 +274,7 @@ impl Flusher {
 
     /// Ends the writing for good: the log is not tried again, and what no one has seen is cut off it.
     fn fail(&mut self, error: &io::Error) -> Failure {
-        let failure = Failure { since: jiff::Timestamp::now().to_string(), reason: error.to_string() };
+        let failure = Failure::new(error);
         tracing::error!(reason = %failure.reason, "the log can not be written: no more events are accepted");
         let failure = self.shared.failure.get_or_init(|| failure).clone();
         self.log.cut(self.seen);
@@ -242,8 +313,8 @@ fn answer(item: &mut Item, stage: Needs) {
     }
 }
 
-fn refuse(items: Vec<Item>, failure: &Failure) {
+fn refuse(items: Vec<Item>, why: &Refused) {
     for waiter in items.into_iter().filter_map(|item| item.waiter) {
-        let _ = waiter.send(Err(failure.clone()));
+        let _ = waiter.send(Err(why.clone()));
     }
 }

@@ -63,6 +63,18 @@ impl Ids {
         }
     }
 
+    /// Forgets ids whose events were taken back.
+    pub(super) fn take_back(&mut self, keys: impl Iterator<Item = IdKey>) {
+        let before = self.given.len();
+        for key in keys {
+            self.given.remove(&key);
+        }
+        if self.given.len() < before {
+            // Else an old place in the row would end the window of an id that is given again.
+            self.by_age.retain(|(_, key)| self.given.contains_key(key));
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, key)) = self.by_age.pop_front() {
             self.given.remove(&key);
@@ -98,6 +110,19 @@ mod tests {
         }
         assert_eq!((ids.given.len(), ids.get(IdKey(0, 0))), (REMEMBERED, None));
         assert!(ids.get(IdKey(1, 0)).is_some());
+    }
+
+    #[test]
+    fn an_id_that_was_taken_back_and_given_again_is_known_for_ten_minutes() {
+        let mut ids = Ids::default();
+        let (taken, kept) = (IdKey(1, 0), IdKey(2, 0));
+        ids.insert(taken, given(1), 1000);
+        ids.insert(kept, given(2), 1000);
+        ids.take_back([taken].into_iter());
+        assert_eq!((ids.get(taken), ids.get(kept)), (None, Some(given(2))));
+        ids.insert(taken, given(2), 500_000);
+        ids.expire(1000 + 600_001);
+        assert_eq!((ids.get(taken), ids.get(kept)), (Some(given(2)), None));
     }
 
     #[test]

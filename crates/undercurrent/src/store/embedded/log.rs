@@ -98,24 +98,45 @@ impl Log {
         frame.offset
     }
 
-    /// Hands what is placed to the operating system.
+    /// Hands what is placed to the operating system. If the disk is full, nothing of it has been placed.
     pub(super) fn write(&mut self) -> io::Result<()> {
-        if self.buf.is_empty() {
-            return Ok(());
-        }
-        let from = self.at - self.buf.len() as u64;
-        self.segment.file.write_at(&self.buf, self.segment.place(from))?;
-        self.buf.clear();
-        self.buf.shrink_to(SPARE);
+        self.write_placed()?;
         self.prepare_next();
         Ok(())
     }
 
-    /// Makes what is written last.
+    fn write_placed(&mut self) -> io::Result<()> {
+        if self.buf.is_empty() {
+            return Ok(());
+        }
+        let from = self.at - self.buf.len() as u64;
+        if let Err(e) = self.segment.file.write_at(&self.buf, self.segment.place(from)) {
+            return Err(if is_full(&e) { self.take_back(from, e) } else { e });
+        }
+        self.buf.clear();
+        self.buf.shrink_to(SPARE);
+        Ok(())
+    }
+
+    /// Takes back what was placed and did not find room; returns why it has to be, or why it can not be.
+    ///
+    /// The cut is synced before anything else is written there: else a crash might bring some of it back, behind it.
+    fn take_back(&mut self, from: u64, full: io::Error) -> io::Error {
+        let file = &self.segment.file;
+        if let Err(e) = file.set_len(self.segment.place(from)).and_then(|()| file.sync_data()) {
+            return for_good(e);
+        }
+        self.buf.clear();
+        self.at = from;
+        self.synced = from;
+        full
+    }
+
+    /// Makes what is written last. What fails here is never a disk that is only full: no sync is tried again.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         let written = self.at - self.buf.len() as u64;
         if self.synced < written {
-            self.segment.file.sync_data()?;
+            self.segment.file.sync_data().map_err(for_good)?;
             self.synced = written;
         }
         Ok(())
@@ -129,14 +150,25 @@ impl Log {
     }
 
     fn go_on_in_next_segment(&mut self, position: Position, time_ms: u64, need: u64) -> io::Result<()> {
+        // Made first: while there is no room for it, the log goes on to end here.
+        let next = self.take_next(HEADER + need + FRAME as u64)?;
         self.put(Kind::Seal, position, time_ms, &[]);
-        self.write()?;
-        self.sync()?;
-        let next = Arc::new(self.take_next(HEADER + need + FRAME as u64)?);
+        if let Err(e) = self.write_placed().and_then(|()| self.sync()) {
+            self.next = Next::Ready(next);
+            return Err(e);
+        }
+        let next = Arc::new(next);
         self.segments.insert(next.clone());
         self.at = next.header.base + HEADER;
         self.synced = self.at;
         self.segment = next;
+        Ok(())
+    }
+
+    /// Makes the next segment, if there is none: while a disk is full, this says whether it still is.
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
+        let next = self.take_next(HEADER)?;
+        self.next = Next::Ready(next);
         Ok(())
     }
 
@@ -145,7 +177,11 @@ impl Log {
             Next::Unprepared => None,
             Next::Ready(segment) => Some(segment),
             Next::Preparing(thread) => {
-                Some(thread.join().map_err(|_| io::Error::other("preparing a segment panicked"))??)
+                match thread.join().map_err(|_| io::Error::other("preparing a segment panicked"))? {
+                    // That was then.
+                    Err(e) if is_full(&e) => None,
+                    made => Some(made?),
+                }
             }
         };
         match ready.filter(|segment| segment.header.size >= at_least) {
@@ -182,6 +218,16 @@ impl Drop for Log {
             let _ = thread.join();
         }
     }
+}
+
+/// Says whether an error of the file system passes when there is room again.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Marks an error as one that does not pass, whatever it was.
+fn for_good(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }
 
 /// Returns the header of a new segment, with a salt of its own.

@@ -15,7 +15,7 @@ use super::frame::{Kind, LARGEST_PAYLOAD};
 use super::history::Source;
 use super::ids::{Given, IdKey};
 use super::log::now_ms;
-use super::queue::{Appended, Failure, Item, Needs, Write};
+use super::queue::{Appended, Failure, Item, Needs, Refused, Write};
 use super::shared::{Order, ROOM, Shared};
 use super::streams::{Index, Known, Stream};
 use super::tables;
@@ -150,7 +150,7 @@ struct Planned {
 pub(super) struct Placed {
     pub(super) published: Published,
     /// What ends the waiting for the disk, where there is any.
-    pub(super) done_rx: Option<oneshot::Receiver<Result<(), Failure>>>,
+    pub(super) done_rx: Option<oneshot::Receiver<Result<(), Refused>>>,
 }
 
 impl Shared {
@@ -206,14 +206,14 @@ impl Shared {
             return Ok(self.answer_duplicates(&plan, room));
         }
         let position = self.take_position(order)?;
-        let failure = self.failure.get().filter(|_| lasting);
+        let refusal = self.refusal().filter(|_| lasting);
         self.put_in_force(&draft.batch.names, position, || {
-            if lasting && failure.is_none() {
+            if lasting && refusal.is_none() {
                 self.last_unsettled.store(position.0, Ordering::Release);
             }
         });
-        if let Some(failure) = failure {
-            return Err(failure.refusal());
+        if let Some(refusal) = refusal {
+            return Err(refusal.refusal());
         }
         let (payload, events) = self.encode(draft, &plan, position);
         for (event, planned) in draft.events.iter().zip(&plan).filter(|(_, planned)| !planned.duplicate) {
@@ -314,8 +314,9 @@ impl Shared {
         let position = Position(order.position.0 + 1);
         if position.0 >= self.reserved.load(Ordering::Acquire) {
             let reason = "the positions reserved on disk are used up".to_owned();
-            let failure = self.failure.get().cloned();
-            return Err(failure.unwrap_or(Failure { since: "now".to_owned(), reason }).refusal());
+            let refusal = self.refusal();
+            let used_up = Refused::Failed(Failure { since: "now".to_owned(), reason });
+            return Err(refusal.unwrap_or(used_up).refusal());
         }
         order.position = position;
         if order.asked.0 - position.0 < BLOCK / 2 {
@@ -409,9 +410,9 @@ fn check_expected(index: usize, new: &NewEvent, actual: Seq) -> Result<(), Publi
     }
 }
 
-type Waiter = oneshot::Sender<Result<(), Failure>>;
+type Waiter = oneshot::Sender<Result<(), Refused>>;
 
-fn wait_if(needed: bool) -> (Option<Waiter>, Option<oneshot::Receiver<Result<(), Failure>>>) {
+fn wait_if(needed: bool) -> (Option<Waiter>, Option<oneshot::Receiver<Result<(), Refused>>>) {
     needed.then(oneshot::channel).unzip()
 }
 

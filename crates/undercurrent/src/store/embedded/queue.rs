@@ -27,10 +27,38 @@ pub(super) struct Item {
     pub(super) rows: Vec<RowWrite>,
     /// What has to happen before those who wait are answered.
     pub(super) needs: Needs,
-    pub(super) waiter: Option<oneshot::Sender<Result<(), Failure>>>,
+    pub(super) waiter: Option<oneshot::Sender<Result<(), Refused>>>,
     /// The room that the item takes in the queue, until it is dropped.
-    #[expect(dead_code, reason = "held, not read")]
     pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl Item {
+    /// Says whether readers saw events of it as soon as it had its place.
+    pub(super) fn is_shown(&self) -> bool {
+        self.events.iter().any(Appended::is_shown)
+    }
+
+    /// Says whether nothing of it remains to be shown.
+    pub(super) fn is_all_shown(&self) -> bool {
+        self.rows.is_empty() && self.events.iter().all(Appended::is_shown)
+    }
+
+    /// Lets whoever waits for it go, and its room in the queue: it is written later.
+    pub(super) fn deferred(mut self, why: &Refused) -> Self {
+        self.room = None;
+        self.needs = Needs::Nothing;
+        // Only a repeat in the same batch of what was refused is waited for.
+        if let Some(waiter) = self.waiter.take() {
+            let _ = waiter.send(Err(why.clone()));
+        }
+        self
+    }
+}
+
+impl Appended {
+    fn is_shown(&self) -> bool {
+        self.stream.durability == Durability::Memory
+    }
 }
 
 /// A record on its way to the log.
@@ -68,22 +96,44 @@ impl From<Durability> for Needs {
     }
 }
 
-/// What ended the writing.
+/// What ended the writing, or holds it up.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) since: String,
     pub(super) reason: String,
 }
 
+/// Why an item was not written.
+#[derive(Clone, Debug)]
+pub(super) enum Refused {
+    /// The disk is full. Nothing of the item is left, and it can be tried again.
+    Full(Failure),
+    /// The log has failed. What was under way may be there after a restart.
+    Failed(Failure),
+}
+
 impl Failure {
+    /// Begins now.
+    pub(super) fn new(error: &std::io::Error) -> Self {
+        Self { since: jiff::Timestamp::now().to_string(), reason: error.to_string() }
+    }
+}
+
+impl Refused {
     /// The answer to what comes later: it is not written.
-    pub(super) fn refusal(&self) -> PublishError {
-        PublishError::Failed { since: self.since.clone(), reason: self.reason.clone() }
+    pub(super) fn refusal(self) -> PublishError {
+        match self {
+            Self::Full(Failure { since, reason }) => PublishError::Full { since, reason },
+            Self::Failed(Failure { since, reason }) => PublishError::Failed { since, reason },
+        }
     }
 
     /// The answer to what was under way.
-    pub(super) fn doubt(&self) -> PublishError {
-        PublishError::Unknown { reason: self.reason.clone() }
+    pub(super) fn doubt(self) -> PublishError {
+        match self {
+            Self::Full(_) => self.refusal(),
+            Self::Failed(Failure { reason, .. }) => PublishError::Unknown { reason },
+        }
     }
 }
 
@@ -123,11 +173,15 @@ impl Queue {
         }
     }
 
-    /// Waits for items and takes them all; says whether no more will come.
-    pub(super) fn take(&self) -> (Vec<Item>, bool) {
+    /// Waits for items, for no longer than that, and takes them all; says whether no more will come.
+    pub(super) fn take(&self, at_most: Option<Duration>) -> (Vec<Item>, bool) {
         let mut waiting = self.waiting.lock();
-        while waiting.items.is_empty() && !waiting.closing {
-            self.changed.wait(&mut waiting);
+        let is_idle = |w: &mut Waiting| w.items.is_empty() && !w.closing;
+        match at_most {
+            None => self.changed.wait_while(&mut waiting, is_idle),
+            Some(at_most) => {
+                self.changed.wait_while_for(&mut waiting, is_idle, at_most);
+            }
         }
         if !waiting.urgent && !waiting.closing {
             self.changed.wait_while_for(&mut waiting, |w| !w.urgent && !w.closing, UNHURRIED);
@@ -135,6 +189,14 @@ impl Queue {
         waiting.bytes = 0;
         waiting.urgent = false;
         (std::mem::take(&mut waiting.items), waiting.closing)
+    }
+
+    /// Takes what is there.
+    pub(super) fn take_now(&self) -> Vec<Item> {
+        let mut waiting = self.waiting.lock();
+        waiting.bytes = 0;
+        waiting.urgent = false;
+        std::mem::take(&mut waiting.items)
     }
 
     /// Has the flusher end once it has taken what is there.

@@ -109,15 +109,22 @@ impl Segment {
         offset - self.header.base
     }
 
-    /// Makes a segment of zeros. It has its name only once all of it is on disk.
+    /// Makes a segment of zeros. It has its name only once all of it is on disk; what can not be finished is removed.
     pub(super) fn create(disk: &dyn Disk, dir: &Path, header: SegmentHeader) -> io::Result<Self> {
-        let path = dir.join(file_name(header.base));
         let unfinished = dir.join(UNFINISHED);
-        let file = disk.create(&unfinished)?;
+        Self::make(disk, dir, header, &unfinished).inspect_err(|_| {
+            // A full disk gets its room back. What stays is removed when the log is opened.
+            let _ = disk.remove(&unfinished);
+        })
+    }
+
+    fn make(disk: &dyn Disk, dir: &Path, header: SegmentHeader, unfinished: &Path) -> io::Result<Self> {
+        let path = dir.join(file_name(header.base));
+        let file = disk.create(unfinished)?;
         write_zeros(&*file, 0, header.size)?;
         file.write_at(&header.encode(), 0)?;
         file.sync_data()?;
-        disk.rename(&unfinished, &path)?;
+        disk.rename(unfinished, &path)?;
         disk.sync_dir(dir)?;
         Ok(Self { header, path, file })
     }

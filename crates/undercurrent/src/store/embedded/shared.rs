@@ -12,7 +12,7 @@ use super::history::History;
 use super::ids::{IdHasher, Ids};
 use super::last::Last;
 use super::latest::Latest;
-use super::queue::{Failure, Queue};
+use super::queue::{Failure, Queue, Refused};
 use super::scan::Places;
 use super::segment::Segments;
 use super::streams::Streams;
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) segments: Arc<Segments>,
     /// Why the log is written no more.
     pub(super) failure: OnceLock<Failure>,
+    /// Why no events are accepted until the disk has room again. Set with the order held.
+    pub(super) full: Mutex<Option<Failure>>,
     /// The end of the positions that are reserved on disk, so that no later start gives them again.
     pub(super) reserved: AtomicU64,
     /// The last position with events that were not visible at once.
@@ -68,6 +70,12 @@ pub(super) struct Order {
 impl Shared {
     pub(super) fn token(&self, position: Position) -> Token {
         Token { inc: self.incarnation, position }
+    }
+
+    /// Returns why events are refused, if they are.
+    pub(super) fn refusal(&self) -> Option<Refused> {
+        let failed = self.failure.get().cloned().map(Refused::Failed);
+        failed.or_else(|| self.full.lock().clone().map(Refused::Full))
     }
 
     /// Waits until everything up to a position is visible or failed.

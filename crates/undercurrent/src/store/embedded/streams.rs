@@ -65,6 +65,15 @@ impl Stream {
         inner.recent.push_back(record);
     }
 
+    /// Takes back events that nobody has seen, from a seq on: it is given again.
+    pub(super) fn take_back(&self, from: Seq) {
+        let mut inner = self.inner.lock();
+        inner.next = inner.next.min(from);
+        while inner.recent.back().is_some_and(|record| record.cursor.seq >= from) {
+            inner.recent.pop_back();
+        }
+    }
+
     /// Notes in which commit an event lies.
     pub(super) fn written(&self, seq: Seq, offset: u64) {
         self.inner.lock().index.note(seq, offset);

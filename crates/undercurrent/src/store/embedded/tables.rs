@@ -78,6 +78,14 @@ impl Tables {
         }
     }
 
+    /// Takes back writes that were not shown, with all that came after them.
+    pub(super) fn take_back(&self, writes: &[RowWrite]) {
+        let mut tables = self.0.lock();
+        for write in writes {
+            put(&mut tables, write.table, &write.id, |cell| cell.newest = cell.shown.clone());
+        }
+    }
+
     /// Takes in a row that was found in the log.
     pub(super) fn restore(&self, table: &str, id: &str, value: Option<&[u8]>, at: Position) {
         let found = row(at, value.map(Bytes::copy_from_slice));

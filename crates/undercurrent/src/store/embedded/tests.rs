@@ -3,5 +3,6 @@
 mod contract;
 mod disk;
 mod durability;
+mod full;
 mod recovery;
 mod support;

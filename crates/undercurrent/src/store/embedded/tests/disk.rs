@@ -31,6 +31,8 @@ struct State {
     syncs_held: bool,
     syncs_waiting: usize,
     failing: Option<Failing>,
+    /// How many bytes all files together may have.
+    capacity: Option<usize>,
 }
 
 /// Dropping it lets syncs go on.
@@ -48,6 +50,8 @@ impl Drop for HeldSyncs {
 pub(super) enum Failing {
     Writes,
     Syncs,
+    /// Every write, half done, for want of room: as where no write takes the place of another.
+    Room,
 }
 
 #[derive(Clone, Default)]
@@ -92,6 +96,35 @@ impl MemoryDisk {
     /// Has operations fail from now on.
     pub(super) fn fail(&self, failing: Failing) {
         self.0.state.lock().failing = Some(failing);
+    }
+
+    /// Has operations succeed again.
+    pub(super) fn mend(&self) {
+        self.0.state.lock().failing = None;
+    }
+
+    /// Lets files grow by so many bytes and no further.
+    pub(super) fn fill(&self, room: usize) {
+        let mut state = self.0.state.lock();
+        let used: usize = state.files.values().map(|file| file.lock().bytes.len()).sum();
+        state.capacity = Some(used + room);
+    }
+
+    /// Lets files grow.
+    pub(super) fn empty(&self) {
+        self.0.state.lock().capacity = None;
+    }
+
+    /// Returns how much of a write has room.
+    fn room_for(&self, file: &Mutex<Content>, end: usize, len: usize) -> usize {
+        let state = self.0.state.lock();
+        if state.failing == Some(Failing::Room) {
+            return len / 2;
+        }
+        let Some(capacity) = state.capacity else { return len };
+        let used: usize = state.files.values().map(|file| file.lock().bytes.len()).sum();
+        let beyond = end.saturating_sub(file.lock().bytes.len());
+        len - beyond.saturating_sub(capacity.saturating_sub(used)).min(len)
     }
 
     /// Returns what is left when the process dies now: everything that was written, synced or not.
@@ -242,10 +275,11 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.disk.check(Failing::Writes)?;
+        let room = self.disk.room_for(&self.content, at as usize + bytes.len(), bytes.len());
         let mut content = self.content.lock();
-        put(&mut content.bytes, at as usize, bytes);
-        content.unsynced.push((at as usize, bytes.to_vec()));
-        Ok(())
+        put(&mut content.bytes, at as usize, &bytes[..room]);
+        content.unsynced.push((at as usize, bytes[..room].to_vec()));
+        if room == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     fn sync_data(&self) -> io::Result<()> {
