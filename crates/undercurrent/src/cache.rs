@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 use undercurrent_types::{Key, Level, Name, Version};
 
@@ -49,11 +50,24 @@ pub struct CacheOptions {
     pub weight: u64,
     /// How long a load may take.
     pub load_time: Duration,
+    /// What a `fresh` read does with what nobody vouches for.
+    pub doubt: Doubt,
+}
+
+/// What a `fresh` read does with a key of which nobody can say whether it has changed: it never guesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doubt {
+    /// It asks the source, each time.
+    #[default]
+    Load,
+    /// It fails, as unavailable: for those whose sources can not bear to be asked by every read.
+    Refuse,
 }
 
 impl Default for CacheOptions {
     fn default() -> Self {
-        Self { weight: 256 << 20, load_time: Duration::from_secs(60) }
+        Self { weight: 256 << 20, load_time: Duration::from_secs(60), doubt: Doubt::default() }
     }
 }
 
