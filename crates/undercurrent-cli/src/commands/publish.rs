@@ -54,7 +54,7 @@ fn one_event(args: &Publish) -> Result<Event, Failure> {
     Ok(event)
 }
 
-/// Returns an event of now without data.
+/// Returns an event without data: of now, unless it has an id of its own.
 fn blank(args: &Publish, ty: EventType) -> Result<Event, Failure> {
     let source = args.source.clone().unwrap_or_else(login);
     let event = Event::new(ty, source);
