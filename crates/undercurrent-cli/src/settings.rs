@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use undercurrent::cache::{CacheOptions, Doubt};
 use undercurrent::rules::RuleSet;
 use undercurrent_server::Listen;
 
@@ -25,6 +26,9 @@ struct File {
     /// Which hosts `http:` keys may name.
     #[serde(default)]
     http: undercurrent::loaders::HttpOptions,
+    /// What a `fresh` read does with what nobody vouches for: `load` or `refuse`.
+    #[serde(default)]
+    doubt: Doubt,
     /// A file with rules to add to the shipped ones, relative to this one.
     rules: Option<PathBuf>,
     /// Values that are never stored.
@@ -46,6 +50,7 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
         commands: file.commands,
         http: file.http,
         secrets: file.secrets,
+        cache: CacheOptions { doubt: file.doubt, ..CacheOptions::default() },
         ..undercurrent::Config::default()
     };
     if let Some(path) = &file.rules {

@@ -15,6 +15,7 @@ mod fill;
 mod flight;
 mod inputs;
 mod loader;
+mod pace;
 mod put;
 mod read;
 
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
 use undercurrent_types::{Key, Level, Name, Version};
 
 use crate::store::Store;
@@ -38,6 +41,7 @@ pub use read::{ReadError, ReadOptions};
 
 use entry::{ByLength, ByWeight, Entries};
 use flight::Flights;
+use pace::Failing;
 
 /// The bounds of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +50,24 @@ pub struct CacheOptions {
     pub weight: u64,
     /// How long a load may take.
     pub load_time: Duration,
+    /// What a `fresh` read does with what nobody vouches for.
+    pub doubt: Doubt,
+}
+
+/// What a `fresh` read does with a key of which nobody can say whether it has changed: it never guesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doubt {
+    /// It asks the source, each time.
+    #[default]
+    Load,
+    /// It fails, as unavailable: for those whose sources can not bear to be asked by every read.
+    Refuse,
 }
 
 impl Default for CacheOptions {
     fn default() -> Self {
-        Self { weight: 256 << 20, load_time: Duration::from_secs(60) }
+        Self { weight: 256 << 20, load_time: Duration::from_secs(60), doubt: Doubt::default() }
     }
 }
 
@@ -71,6 +88,10 @@ struct Shared {
     begun: AtomicU64,
     /// Written while the host sets up, read at every miss: a lock that readers share.
     loaders: RwLock<HashMap<String, Arc<dyn Loader>>>,
+    /// The places of each kind: how many of its loads run at once. Written and read as the loaders are.
+    places: RwLock<HashMap<String, Arc<Semaphore>>>,
+    /// The keys whose last loads failed.
+    failing: quick_cache::sync::Cache<Key, Arc<Failing>>,
     barriers: RwLock<HashMap<Name, Arc<dyn Barrier>>>,
     /// Rung after each put, for whoever waits for one.
     was_put: tokio::sync::Notify,
@@ -90,6 +111,8 @@ impl Cache {
             flights: Flights::default(),
             begun: AtomicU64::new(0),
             loaders: RwLock::default(),
+            places: RwLock::default(),
+            failing: quick_cache::sync::Cache::new(pace::FAILING),
             barriers: RwLock::default(),
             was_put: tokio::sync::Notify::new(),
             inserting: (0..64).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -98,6 +121,8 @@ impl Cache {
 
     /// Registers what loads a kind of key; the last one registered for a kind stands.
     pub fn register(&self, kind: &str, loader: Arc<dyn Loader>) {
+        let places = Arc::new(Semaphore::new(loader.at_once().max(1)));
+        self.0.places.write().insert(kind.to_owned(), places);
         self.0.loaders.write().insert(kind.to_owned(), loader);
     }
 
@@ -151,6 +176,11 @@ impl Cache {
     /// Returns what is rung after each put: listen first, then look, and nothing is missed.
     pub(crate) fn was_put(&self) -> &tokio::sync::Notify {
         &self.0.was_put
+    }
+
+    /// Returns the places of the loads of a kind.
+    fn places(&self, key: &Key) -> Option<Arc<Semaphore>> {
+        self.0.places.read().get(key.kind()).cloned()
     }
 
     fn barrier_of(&self, scope: &Name) -> Option<Arc<dyn Barrier>> {

@@ -54,10 +54,15 @@ fn one_event(args: &Publish) -> Result<Event, Failure> {
     Ok(event)
 }
 
-/// Returns an event of now without data.
+/// Returns an event without data: of now, unless it has an id of its own.
 fn blank(args: &Publish, ty: EventType) -> Result<Event, Failure> {
     let source = args.source.clone().unwrap_or_else(login);
-    let event = Event::new(ty, source).with_time(jiff::Timestamp::now().to_string());
+    let event = Event::new(ty, source);
+    // The time is part of the event: with an id, the same command again is the same event, whenever it runs.
+    let event = match &args.id {
+        Some(_) => event,
+        None => event.with_time(jiff::Timestamp::now().to_string()),
+    };
     match &args.subject {
         Some(subject) => Ok(event.with_subject(keys::subject(subject)?)),
         None => Ok(event),

@@ -46,8 +46,9 @@ fn an_id_is_published_once() {
     let words = ["publish", "s", "--type", "message", "--id", "one", "--expected-seq", "0"];
     let first = user.run(&words);
     assert!(first.out.starts_with("s #1  durable  token "), "{first:?}");
-    // The time is part of the event, so the same command later is another event with the same id.
-    user.run(&["publish", "s", "--type", "message", "--id", "one"]).failed(6, "`one`");
+    let again = user.run(&["publish", "s", "--type", "message", "--id", "one", "--json"]).json();
+    assert_eq!((&again["seq"], &again["duplicate"]), (&json!(1), &json!(true)));
+    user.run(&["publish", "s", "--type", "message.other", "--id", "one"]).failed(6, "`one`");
     let event = serde_json::to_vec(
         &json!({"specversion": "1.0", "id": "two", "source": "agent/7", "type": "message"}),
     )

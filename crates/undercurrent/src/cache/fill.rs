@@ -110,7 +110,14 @@ impl Cache {
         {
             return Ok(done);
         }
-        self.load(key, need, loader.as_ref()).await
+        if mode == Mode::Fresh
+            && let Some(error) = self.backing_off(key)
+        {
+            return Err(error);
+        }
+        let loaded = self.load(key, need, loader.as_ref()).await;
+        self.note_load(key, need.barrier.position, &loaded);
+        loaded
     }
 
     /// Takes what was put as it stands, whatever the read asks for: nobody could say anything else. Where its inputs
@@ -225,9 +232,13 @@ impl Cache {
     /// In the model: `dependencies::fill::receive`.
     async fn load(&self, key: &Key, need: Need, loader: &dyn Loader) -> Result<Try, LoadError> {
         let began = Moment::now();
-        let reader = Inputs::new(self, key, need);
+        let reader = Inputs::of_load(self, key, need);
         let limit = self.0.options.load_time;
-        let loaded = tokio::time::timeout(limit, loader.load(key, &reader))
+        let loading = async {
+            reader.enter().await;
+            loader.load(key, &reader).await
+        };
+        let loaded = tokio::time::timeout(limit, loading)
             .await
             .map_err(|_| LoadError::TimedOut { key: key.clone(), limit })??;
         let inputs = reader.into_entries();

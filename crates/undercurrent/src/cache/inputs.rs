@@ -11,6 +11,7 @@ use super::Cache;
 use super::entry::Entry;
 use super::flight::{Mode, Need};
 use super::loader::LoadError;
+use super::pace::Place;
 use crate::ablation::{Step, skips};
 
 /// Reads other keys for a loader; each becomes a dependency of the value being loaded.
@@ -24,6 +25,8 @@ pub struct Inputs {
     need: Need,
     /// What has been read so far, in order. A plain lock: held for a look or a push only.
     got: Mutex<Vec<Arc<Entry>>>,
+    /// The place of the load, left while another key is waited for.
+    place: Place,
 }
 
 impl fmt::Debug for Inputs {
@@ -34,14 +37,30 @@ impl fmt::Debug for Inputs {
 
 impl Inputs {
     pub(super) fn new(cache: &Cache, key: &Key, need: Need) -> Self {
-        Self { cache: Some(cache.clone()), key: key.clone(), need, got: Mutex::default() }
+        Self {
+            cache: Some(cache.clone()),
+            key: key.clone(),
+            need,
+            got: Mutex::default(),
+            place: Place::among(None),
+        }
+    }
+
+    /// Makes the inputs of a load, which has its place among those of its kind.
+    pub(super) fn of_load(cache: &Cache, key: &Key, need: Need) -> Self {
+        Self { place: Place::among(cache.places(key)), ..Self::new(cache, key, need) }
+    }
+
+    /// Waits for a place for the load.
+    pub(super) async fn enter(&self) {
+        self.place.enter().await;
     }
 
     /// Makes inputs that refuse every key: for trying a loader by itself.
     pub fn none(key: &Key) -> Self {
         let barrier = Token { inc: Incarnation(0), position: Position(0) };
         let need = Need { barrier, begun: 0, mode: Mode::Fresh };
-        Self { cache: None, key: key.clone(), need, got: Mutex::default() }
+        Self { cache: None, key: key.clone(), need, got: Mutex::default(), place: Place::among(None) }
     }
 
     /// Reads a key. `None` says that what it names is not there, and that is depended on as well.
@@ -68,7 +87,15 @@ impl Inputs {
         if *key == self.key {
             return Err(LoadError::Cycle(vec![key.clone(), key.clone()]));
         }
-        let entry = cache.read_input(key, &self.key, self.need).await?;
+        let entry = match cache.input_now(key, self.need) {
+            Some(entry) => entry,
+            None => {
+                self.place.leave();
+                let read = cache.fly(key, self.need, Some(&self.key)).await;
+                self.place.come_back().await;
+                read?.0
+            }
+        };
         let mut got = self.got.lock();
         // A loader may read several keys at once; of two reads of one key the first that came back stands.
         if let Some(first) = got.iter().find(|one| one.key == *key) {
@@ -84,15 +111,10 @@ impl Inputs {
 }
 
 impl Cache {
-    /// Reads a key for the loader of another: at least as fresh as that load.
-    async fn read_input(&self, key: &Key, waiter: &Key, need: Need) -> Result<Arc<Entry>, LoadError> {
-        if let Some(entry) = self.0.entries.get(key)
-            && self.still_good(&entry, need.barrier.position).is_some()
-        {
-            return Ok(entry);
-        }
-        let (entry, _) = self.fly(key, need, Some(waiter)).await?;
-        Ok(entry)
+    /// Returns what is in memory for the loader of another key: at least as fresh as that load.
+    fn input_now(&self, key: &Key, need: Need) -> Option<Arc<Entry>> {
+        let entry = self.0.entries.get(key)?;
+        self.still_good(&entry, need.barrier.position).map(|_| entry)
     }
 }
 

@@ -19,6 +19,12 @@ pub trait Loader: Send + Sync + 'static {
         1
     }
 
+    /// Returns how many loads of the kind run at once. Others wait for a place, and that counts as part of their time;
+    /// a load that reads another key leaves its place until it has it.
+    fn at_once(&self) -> usize {
+        64
+    }
+
     /// Returns the level of a read that names none: `fresh`, unless the loader says otherwise.
     fn default_level(&self) -> Level {
         Level::Fresh
@@ -170,6 +176,17 @@ pub enum LoadError {
         /// The position of the miss.
         at: Token,
     },
+    /// It failed more than once, and is not asked again for a moment; what moves the key ends that.
+    #[error("`{key}` is not asked again for {} ms, since it failed: {error}", .after.as_millis())]
+    BackingOff {
+        /// The key that was asked for.
+        key: Key,
+        /// For how long.
+        after: Duration,
+        /// The last failure.
+        #[source]
+        error: Box<LoadError>,
+    },
     /// The source or the store can not be asked now.
     #[error("`{key}` is unavailable: {reason}")]
     Unavailable {
@@ -191,6 +208,7 @@ impl LoadError {
             Self::Unstable { .. } => ErrorCode::Unstable,
             Self::Unavailable { .. } => ErrorCode::Unavailable,
             Self::Missing { .. } => ErrorCode::NotFound,
+            Self::BackingOff { error, .. } => error.code(),
             Self::Failed { .. } | Self::Broken { .. } => ErrorCode::LoadFailed,
         }
     }

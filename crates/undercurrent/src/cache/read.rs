@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
-use super::Cache;
 use super::answer::{Answer, Why};
 use super::as_of::Verdict;
 use super::entry::Entry;
 use super::flight::{Mode, Need};
 use super::loader::{Check, LoadError, Loader};
+use super::{Cache, Doubt};
 use crate::ablation::{Step, skips};
 
 /// How often a read begins again when its sources move under it.
@@ -171,7 +171,17 @@ impl Cache {
         {
             return Ok((entry, why));
         }
-        self.fly(key, need, None).await
+        let (entry, why) = self.fly(key, need, None).await?;
+        if self.0.options.doubt == Doubt::Refuse
+            && need.mode == Mode::Fresh
+            && let Some(name) = entry.closure.names.iter().find(|name| self.0.store.last(name).1)
+        {
+            let reason = format!(
+                "nobody vouches for `{name}` now, and the policy is to refuse; read it at `verified`"
+            );
+            return Err(LoadError::Unavailable { key: key.clone(), reason });
+        }
+        Ok((entry, why))
     }
 
     /// Waits for the source of every scope that the value depends on, then reads at a barrier sent after that.

@@ -237,6 +237,46 @@ async fn ten_thousand_files_written_at_once_are_all_right() {
 }
 
 #[tokio::test]
+async fn a_root_of_a_hundred_thousand_files_is_followed() {
+    const FILES: usize = 100_000;
+    let path = |i: usize| format!("d{}/f{i}", i % 100);
+    let tree = Tree::open_with(|root| {
+        for i in 0..100 {
+            fs::create_dir(root.join(format!("d{i}"))).unwrap();
+        }
+        for i in 0..FILES {
+            fs::write(root.join(path(i)), "1").unwrap();
+        }
+    })
+    .await;
+    for i in (0..FILES).step_by(997) {
+        assert_eq!(tree.file(&path(i)).await.as_deref(), Some("1"));
+        tree.write(&path(i), "22");
+        assert_eq!(tree.file(&path(i)).await.as_deref(), Some("22"));
+    }
+    assert_eq!(tree.dir("d7").await.unwrap().lines().count(), FILES / 100);
+}
+
+#[tokio::test]
+async fn a_permission_that_is_lost_and_regained_is_no_missing_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::open().await;
+    tree.write("d/f", "1");
+    assert_eq!(tree.file("d/f").await.as_deref(), Some("1"));
+    let allow = |mode| fs::set_permissions(tree.path("d"), fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o000);
+    let key = Key::file(&tree.path("d/f")).unwrap();
+    match tree.events.get_app_context(&key).await {
+        // Root may read everything.
+        Ok(answer) => assert_eq!(answer.text(), Some("1")),
+        Err(error) => assert_eq!(error.body().code, ErrorCode::Denied),
+    }
+    allow(0o755);
+    tree.write("d/f", "22");
+    assert_eq!(tree.file("d/f").await.as_deref(), Some("22"));
+}
+
+#[tokio::test]
 async fn no_way_leads_out_of_the_root() {
     let outside = tempfile::tempdir().unwrap();
     let secret = outside.path().canonicalize().unwrap().join("secret");

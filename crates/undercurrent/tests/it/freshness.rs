@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use undercurrent::cache::{LoadError, Loaded, PutOptions, ReadError, Why};
+use undercurrent::cache::{
+    Cache, CacheOptions, Doubt, LoadError, Loaded, PutOptions, ReadError, ReadOptions, Why,
+};
 use undercurrent::event_stream::{ContextError, ContextReason};
 use undercurrent::store::{Batch, Invalidation, Mark};
 use undercurrent::{Key, Level, Name, Token};
@@ -463,4 +465,27 @@ async fn what_was_read_before_comes_back_as_a_difference() {
     script.remove("x:a");
     engine.invalidate("x:a").await;
     assert!(matches!(ask().await.unwrap(), IfChanged::Gone(_)));
+}
+
+#[tokio::test]
+async fn what_nobody_vouches_for_is_loaded_or_refused_as_configured() {
+    for (doubt, served) in [(Doubt::Load, true), (Doubt::Refuse, false)] {
+        let engine = Engine::open();
+        let cache = Cache::new(engine.store.clone(), CacheOptions { doubt, ..CacheOptions::default() });
+        let script = Arc::new(Script::with_validators());
+        script.depend_on(&["scope:test"]);
+        script.set("x:a", "a");
+        cache.register("x", script.clone());
+        let key: Key = "x:a".parse().unwrap();
+        let read = async |level| {
+            let options = ReadOptions { level: Some(level), ..ReadOptions::default() };
+            cache.get(&key, options).await
+        };
+        assert!(read(Level::Fresh).await.is_ok());
+        let name: Name = "scope:test".parse().unwrap();
+        let doubted = vec![Invalidation { name, mark: Mark::InDoubt, event: None }];
+        engine.store.publish(Batch::moving(doubted, "a test")).await.unwrap();
+        assert_eq!(read(Level::Fresh).await.is_ok(), served, "{doubt:?}");
+        assert!(read(Level::Verified).await.is_ok(), "who asks the source is answered");
+    }
 }

@@ -8,6 +8,7 @@ mod files;
 mod flow;
 mod freshness;
 mod kit;
+mod loads;
 mod pattern;
 mod put;
 mod sessions;

@@ -155,6 +155,31 @@ async fn a_watcher_that_hangs_is_not_believed_for_longer_than_its_lease() {
 }
 
 #[tokio::test]
+async fn an_overflow_of_the_kernels_queue_puts_the_root_in_doubt_and_walks_it_again() {
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    let site = Site::new();
+    site.mkdir("a");
+    let watched = site.watch().await;
+    // The thread that empties the queue is held until more has happened than the queue has room for.
+    site.write(crate::sources::local::testing::HOLDS_THE_WATCHER, "x");
+    let (one, other) = (site.path("a/f"), site.path("a/g"));
+    fs::write(&one, "x").unwrap();
+    for _ in 0..limit / 4 + 1 {
+        // Each says four things: from and to, twice.
+        fs::rename(&one, &other).unwrap();
+        fs::rename(&other, &one).unwrap();
+    }
+    // Said to nobody.
+    site.mkdir("a/new");
+    fs::remove_file(site.path(crate::sources::local::testing::HOLDS_THE_WATCHER)).unwrap();
+    watched.until("in doubt", |watched| watched.mark() == Some(Mark::InDoubt)).await;
+    watched.until("vouched for", |watched| watched.mark() == Some(Mark::Vouched)).await;
+    watched.until("live", |watched| watched.health().0 == "live").await;
+    assert!(watched.is_watched("a/new"));
+}
+
+#[tokio::test]
 async fn a_doubt_that_is_refused_is_tried_until_it_is_taken() {
     let site = Site::new();
     let watched = site.watch().await;
