@@ -32,7 +32,12 @@ pub const PLANS: [Plan; 5] = [
 
 fn embedded(dir: &Path, names: usize) -> Arc<dyn Store> {
     // Little is written, and many run at once: small files, so that making them is not what takes the time.
-    let options = StoreOptions { names, segment_bytes: 1 << 20, first_segment_bytes: 256 << 10 };
+    let options = StoreOptions {
+        names,
+        segment_bytes: 1 << 20,
+        first_segment_bytes: 256 << 10,
+        ..StoreOptions::default()
+    };
     Arc::new(EmbeddedStore::open(dir, options).expect("a store in an empty directory"))
 }
 
