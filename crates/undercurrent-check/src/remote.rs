@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, broadcast, watch};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
-    Batch, Committed, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published, ReadLogError,
-    ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamState,
+    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published,
+    ReadLogError, ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamSettings, StreamState,
 };
 use undercurrent::types::Position;
 use undercurrent::{Cursor, Key, Name, StreamName, Token};
@@ -177,6 +177,18 @@ impl Store for Remote {
 
     fn tail(&self, stream: &StreamName) -> Cursor {
         self.inner.tail(stream)
+    }
+
+    fn create_stream<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        settings: StreamSettings,
+    ) -> BoxFuture<'a, Result<StreamState, CreateStreamError>> {
+        self.inner.create_stream(stream, settings)
+    }
+
+    fn delete_stream<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<bool, PublishError>> {
+        self.inner.delete_stream(stream)
     }
 
     fn streams(&self) -> Vec<StreamState> {

@@ -11,6 +11,7 @@ pub mod embedded;
 mod horizon;
 mod log;
 mod record;
+mod settings;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
@@ -22,6 +23,7 @@ pub use batch::{
 pub use horizon::{Horizon, Slot};
 pub use log::{LogCommit, LogPage, ReadLogError};
 pub use record::Record;
+pub use settings::{CreateStreamError, Retention, StreamSettings};
 
 /// The seam between the engine and where things are kept.
 ///
@@ -100,6 +102,22 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the last visible event of a stream: seq 0 where nobody has published.
     fn tail(&self, stream: &StreamName) -> Cursor;
 
+    /// Makes a stream, or sets how much one keeps that is there. It holds over restarts.
+    ///
+    /// A stream that nobody sets up is made by its first event, with that event's durability and the retention of
+    /// [`Retention::of`].
+    fn create_stream<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        settings: StreamSettings,
+    ) -> BoxFuture<'a, Result<StreamState, CreateStreamError>>;
+
+    /// Deletes a stream with its events, its ids and the states that they carried; says whether there was one.
+    ///
+    /// The keys of those states are moved in the same step. A later stream of that name has another epoch, so no old
+    /// cursor is taken for one of its own. What was being published to it while it was deleted is gone with it.
+    fn delete_stream<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<bool, PublishError>>;
+
     /// Returns every stream with its tail.
     fn streams(&self) -> Vec<StreamState>;
 
@@ -157,6 +175,8 @@ pub struct StreamState {
     pub oldest: Seq,
     /// What its acknowledgements promise.
     pub durability: Durability,
+    /// How much is kept.
+    pub retention: Retention,
 }
 
 /// One invalidation with its cause, as the namespace's log has it.

@@ -12,8 +12,8 @@ use undercurrent_types::{
 };
 
 use super::{
-    Batch, Committed, Invalidation, Mark, NewEvent, PublishError, Published, ReadStreamError, Record, Row,
-    RowWrite, Slot, Store,
+    Batch, Committed, CreateStreamError, Invalidation, Mark, NewEvent, PublishError, Published,
+    ReadStreamError, Record, Retention, Row, RowWrite, Slot, Store, StreamSettings,
 };
 
 /// An empty store of some kind.
@@ -519,6 +519,83 @@ pub(crate) async fn the_log_gives_all_streams_in_one_order(subject: &mut dyn Sub
     assert_eq!(page.commits.len(), 1);
 }
 
+fn settings(durability: Durability, count: Option<u64>) -> StreamSettings {
+    StreamSettings { durability, retention: Retention { count, ..Retention::UNLIMITED } }
+}
+
+pub(crate) async fn a_stream_is_set_up_before_its_first_event(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let asked = settings(Durability::Memory, Some(5));
+    let state = store.create_stream(&stream("a"), asked).await.unwrap();
+    assert_eq!((state.tail.seq, state.durability), (Seq(0), Durability::Memory));
+    let published = publish(&*store, "a", "1").await.events[0];
+    assert_eq!(published.durability, Durability::Memory);
+    publish(&*store, "b", "1").await;
+    let more = settings(Durability::Memory, Some(7));
+    let state = store.create_stream(&stream("a"), more).await.unwrap();
+    assert_eq!(state.tail, published.cursor);
+    let error = store.create_stream(&stream("a"), settings(Durability::Durable, None)).await.unwrap_err();
+    assert!(matches!(error, CreateStreamError::OtherDurability { has: Durability::Memory, .. }), "{error}");
+    store.create_stream(&stream("c"), settings(Durability::Durable, None)).await.unwrap();
+    drop(store);
+    subject.restart().await;
+    let states: Vec<_> =
+        subject.store().streams().iter().map(|s| (s.tail.seq.0, s.durability, s.retention)).collect();
+    let expected = [
+        (1, Durability::Memory, more.retention),
+        (1, Durability::Durable, Retention::of(&stream("b"))),
+        (0, Durability::Durable, Retention::UNLIMITED),
+    ];
+    assert_eq!(states, expected);
+}
+
+pub(crate) async fn a_deleted_stream_is_gone_with_all_it_said(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let said = NewEvent { latest: Some((key("state:t"), Some("x".into()))), ..new("a", "1") };
+    let old = store.publish(batch(vec![said, new("b", "2")])).await.unwrap();
+    let cursor = old.events[0].cursor;
+    let mut live_rx = store.follow(&stream("a"));
+    assert!(!store.delete_stream(&stream("nobody")).await.unwrap());
+    assert!(store.delete_stream(&stream("a")).await.unwrap());
+    assert!(store.last(&name("state:t")).0.unwrap() > old.token.position, "what it said is stale");
+    for restarted in [false, true] {
+        if restarted {
+            subject.restart().await;
+        }
+        let store = subject.store();
+        assert_eq!(store.latest(&key("state:t")).await.unwrap(), None);
+        let names: Vec<_> = store.streams().iter().map(|s| s.stream.to_string()).collect();
+        assert_eq!(names, ["b"]);
+        let gone = store.read_stream(&stream("a"), Some(cursor), 9).await;
+        assert!(matches!(gone, Err(ReadStreamError::Gone { reason: "epoch", .. })), "{gone:?}");
+        assert!(read_all(&*store, "a", 9).await.is_empty());
+    }
+    drop(store);
+    let store = subject.store();
+    // The id is free again, and its event is the first of another stream.
+    let successor = publish(&*store, "a", "1").await.events[0];
+    assert_eq!((successor.duplicate, successor.cursor.seq), (false, Seq(1)));
+    assert!(successor.cursor.epoch > cursor.epoch);
+    assert!(publish(&*store, "a", "1").await.events[0].duplicate);
+    let gone = store.read_stream(&stream("a"), Some(cursor), 9).await;
+    assert!(matches!(gone, Err(ReadStreamError::Gone { reason: "epoch", .. })), "{gone:?}");
+    let page = store.read_log(None, 99).await.unwrap();
+    let seen: Vec<_> = page.commits.iter().flat_map(|commit| &commit.events).map(|e| e.cursor).collect();
+    assert_eq!(seen, [old.events[1].cursor, successor.cursor]);
+    assert!(live_rx.try_recv().is_err(), "that ring ended with its store");
+}
+
+pub(crate) async fn who_follows_a_deleted_stream_follows_its_successor(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let cursor = publish(&*store, "a", "1").await.events[0].cursor;
+    let mut live_rx = store.follow(&stream("a"));
+    store.delete_stream(&stream("a")).await.unwrap();
+    publish(&*store, "a", "2").await;
+    let seen = live_rx.recv().await.unwrap();
+    assert_eq!(seen.id_text(), "2");
+    assert!(seen.cursor.epoch > cursor.epoch && seen.cursor.seq == cursor.seq);
+}
+
 /// Runs the whole contract, each test against a store of its own.
 macro_rules! contract {
     ($subject:expr) => {
@@ -546,6 +623,9 @@ macro_rules! contract {
             rows_are_there_after_a_restart
             a_row_too_large_is_refused
             the_log_gives_all_streams_in_one_order
+            a_stream_is_set_up_before_its_first_event
+            a_deleted_stream_is_gone_with_all_it_said
+            who_follows_a_deleted_stream_follows_its_successor
         );
     };
     ($subject:expr; $($test:ident)*) => {

@@ -10,6 +10,7 @@
 
 mod codec;
 mod commit;
+mod control;
 mod error;
 mod file;
 mod flusher;
@@ -19,6 +20,7 @@ mod ids;
 mod last;
 mod latest;
 mod log;
+mod manage;
 mod publish;
 mod queue;
 mod reader;
@@ -55,14 +57,15 @@ use self::history::Source;
 use self::last::{Last, Standing};
 use self::latest::State;
 use self::log::{Log, now_ms};
+use self::manage::Done;
 use self::publish::{BLOCK, Draft};
 use self::queue::{Failure, Queue, Refused};
 use self::recover::{Sizes, recover};
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
-    Batch, Committed, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published, ReadLogError,
-    ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamState,
+    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published,
+    ReadLogError, ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamSettings, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
 
@@ -129,9 +132,10 @@ impl EmbeddedStore {
         let mut replay = recovered.replay;
         let start = recovered.end.start;
         let (position, epoch) = match replay.closed_at {
-            Some(position) => (position, replay.volatile_epoch),
-            None => (replay.reserved, Epoch(start)),
+            Some(position) => (position, replay.epoch),
+            None => (replay.reserved, replay.epoch_after_unclean(start)),
         };
+        let volatile_epoch = if replay.closed_at.is_some() { replay.volatile_epoch } else { epoch };
         let reserved = Position(position.0 + BLOCK);
         let segments = recovered.segments;
         let mut log = Log::at_end(disk, log_dir.clone(), segments.clone(), sizes.others, recovered.end);
@@ -142,14 +146,14 @@ impl EmbeddedStore {
             .map_err(OpenStoreError::io(&log_dir, "written"))?;
 
         let streams = Streams::default();
-        for known in replay.streams(epoch) {
+        for known in replay.streams(volatile_epoch) {
             streams.add(known);
         }
         let order = Order { position, asked: reserved, ids: replay.ids, closed: false };
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             incarnation: recovered.incarnation,
-            epoch,
+            epoch: AtomicU64::new(epoch.0),
             id_hasher: replay.id_hasher,
             horizon: Horizon::starting_at(recovered.incarnation, position),
             room: Arc::new(Semaphore::new(ROOM)),
@@ -195,10 +199,23 @@ impl EmbeddedStore {
         let placed = shared.place(&draft, room)?;
         drop(draft);
         let Some(done_rx) = placed.done_rx else { return Ok(placed.published) };
-        match done_rx.await {
-            Ok(Ok(())) => Ok(placed.published),
-            Ok(Err(refused)) => Err(refused.doubt()),
-            Err(_) => Err(PublishError::Unknown { reason: "the writer of the log broke off".to_owned() }),
+        done(done_rx).await.map(|()| placed.published)
+    }
+
+    async fn create(
+        &self,
+        name: &StreamName,
+        settings: StreamSettings,
+    ) -> Result<StreamState, CreateStreamError> {
+        let (stream, done_rx) = self.shared.create(name, settings)?;
+        done(done_rx).await?;
+        Ok(stream.state())
+    }
+
+    async fn delete(&self, name: &StreamName) -> Result<bool, PublishError> {
+        match self.shared.delete(name)? {
+            Some(done_rx) => done(done_rx).await.map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -250,7 +267,7 @@ impl EmbeddedStore {
         limit: usize,
     ) -> Result<Page, ReadStreamError> {
         let Some(stream) = self.shared.streams.get(name) else {
-            return empty_page(name, self.shared.epoch, after);
+            return empty_page(name, self.shared.epoch(), after);
         };
         let from = begin_of(&stream, after)?;
         let visible = stream.visible();
@@ -292,6 +309,14 @@ impl EmbeddedStore {
         let shared = self.shared.clone();
         let read = move || found.into_iter().map(|past| past_of(&shared, past)).collect();
         blocking(read).await.unwrap_or_default()
+    }
+}
+
+/// Waits until a record is on disk, or refused.
+async fn done(done_rx: Done) -> Result<(), PublishError> {
+    match done_rx.await {
+        Ok(result) => result.map_err(Refused::doubt),
+        Err(_) => Err(PublishError::Unknown { reason: "the writer of the log broke off".to_owned() }),
     }
 }
 
@@ -445,7 +470,19 @@ impl Store for EmbeddedStore {
 
     fn tail(&self, stream: &StreamName) -> Cursor {
         let stream = self.shared.streams.get(stream);
-        stream.map_or(Cursor { epoch: self.shared.epoch, seq: Seq(0) }, |stream| stream.tail())
+        stream.map_or(Cursor { epoch: self.shared.epoch(), seq: Seq(0) }, |stream| stream.tail())
+    }
+
+    fn create_stream<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        settings: StreamSettings,
+    ) -> BoxFuture<'a, Result<StreamState, CreateStreamError>> {
+        Box::pin(self.create(stream, settings))
+    }
+
+    fn delete_stream<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<bool, PublishError>> {
+        Box::pin(self.delete(stream))
     }
 
     fn streams(&self) -> Vec<StreamState> {

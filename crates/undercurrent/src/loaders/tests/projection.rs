@@ -98,6 +98,18 @@ impl Store for Settling {
         unreachable!("the latest state is enough")
     }
 
+    fn create_stream<'a>(
+        &'a self,
+        _: &'a StreamName,
+        _: StreamSettings,
+    ) -> BoxFuture<'a, Result<StreamState, CreateStreamError>> {
+        unreachable!("a loader makes no stream")
+    }
+
+    fn delete_stream<'a>(&'a self, _: &'a StreamName) -> BoxFuture<'a, Result<bool, PublishError>> {
+        unreachable!("a loader deletes no stream")
+    }
+
     fn streams(&self) -> Vec<StreamState> {
         Vec::new()
     }

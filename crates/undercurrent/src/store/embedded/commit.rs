@@ -195,7 +195,7 @@ impl CommitWriter {
     }
 }
 
-fn durability_code(durability: Durability) -> u8 {
+pub(super) fn durability_code(durability: Durability) -> u8 {
     match durability {
         Durability::Memory => 0,
         Durability::Page => 1,
@@ -204,7 +204,7 @@ fn durability_code(durability: Durability) -> u8 {
     }
 }
 
-fn durability_of(code: u8) -> Result<Durability, Malformed> {
+pub(super) fn durability_of(code: u8) -> Result<Durability, Malformed> {
     match code {
         0 => Ok(Durability::Memory),
         1 => Ok(Durability::Page),

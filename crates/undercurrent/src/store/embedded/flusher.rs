@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use undercurrent_types::Position;
 
+use super::control::{Change, decode};
 use super::file::Lock;
 use super::frame::{FRAME, Kind};
 use super::log::{Log, is_full, now_ms};
@@ -175,7 +176,8 @@ impl Flusher {
             return;
         }
         let failure = shared.full.lock().get_or_insert_with(|| Failure::new(error)).clone();
-        let (shown, unseen): (Vec<_>, Vec<_>) = items.into_iter().partition(Item::is_shown);
+        let (shown, unseen): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| item.is_shown() || item.is_held_to());
         shared.take_back(&mut order, &unseen);
         drop(order);
         tracing::warn!(reason = %failure.reason, refused = unseen.len(), "the disk is full: no events are accepted");
@@ -230,6 +232,9 @@ impl Flusher {
             if stage == Needs::Sync && !item.rows.is_empty() {
                 self.shared.tables.show(&item.rows, write.position);
                 self.seen = self.seen.max(*offset + (FRAME + write.payload.len()) as u64);
+            }
+            if stage == Needs::Sync && write.kind == Kind::Control {
+                forget_deleted(&self.shared, &write.payload);
             }
             if stage == Needs::Sync && write.kind == Kind::Reserve {
                 self.shared.reserved.store(reserved_by(&write.payload), Ordering::Release);
@@ -298,6 +303,17 @@ impl Drop for Flusher {
 fn settled_after(placed: &[Placed], stage: Needs) -> Option<Position> {
     let settled = placed.iter().take_while(|placed| placed.item.needs <= stage);
     settled.filter_map(|placed| Some(placed.item.write.as_ref()?.position)).last()
+}
+
+/// Forgets what events of a deleted stream said that became visible when it was deleted already.
+fn forget_deleted(shared: &Shared, payload: &[u8]) {
+    for change in decode(payload).into_iter().flatten() {
+        if let Change::Deleted { name, epoch } = change
+            && let Ok(name) = name.parse()
+        {
+            shared.latest.forget_stream(&name, epoch);
+        }
+    }
 }
 
 fn reserved_by(payload: &[u8]) -> u64 {

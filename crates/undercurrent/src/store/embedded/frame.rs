@@ -36,19 +36,22 @@ pub(super) enum Kind {
     Clean,
     /// More positions are reserved. The payload is their end.
     Reserve,
+    /// Streams were set up or deleted.
+    Control,
     /// A commit that writes rows, possibly beside events and invalidations. A kind of its own, so that a version that
     /// knows no rows refuses the log.
     CommitRows,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 6] = [
+    const ALL: [(Self, u8); 7] = [
         (Self::Start, 1),
         (Self::Commit, 2),
         (Self::Seal, 3),
         (Self::Clean, 4),
         (Self::Reserve, 5),
         (Self::CommitRows, 6),
+        (Self::Control, 7),
     ];
 
     /// Says whether the payload is a commit.
@@ -170,8 +173,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 6] =
-        [Kind::Start, Kind::Commit, Kind::Seal, Kind::Clean, Kind::Reserve, Kind::CommitRows];
+    const KINDS: [Kind; 7] =
+        [Kind::Start, Kind::Commit, Kind::Seal, Kind::Clean, Kind::Reserve, Kind::CommitRows, Kind::Control];
 
     prop_compose! {
         fn records()(

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use undercurrent_types::Seq;
+use undercurrent_types::{Epoch, Seq};
 
 /// How many ids are remembered.
 pub(super) const REMEMBERED: usize = 1 << 20;
@@ -29,6 +29,7 @@ impl IdHasher {
 /// What an id was given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Given {
+    pub(super) epoch: Epoch,
     pub(super) seq: Seq,
     pub(super) hash: [u8; 16],
 }
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     fn given(seq: u64) -> Given {
-        Given { seq: Seq(seq), hash: [seq as u8; 16] }
+        Given { epoch: Epoch(1), seq: Seq(seq), hash: [seq as u8; 16] }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use undercurrent_types::{Key, Position};
+use undercurrent_types::{Epoch, Key, Position, StreamName};
 
 /// Values up to this size stay in memory; of larger ones only the place in the log does.
 const SMALL: usize = 4 << 10;
@@ -17,6 +17,8 @@ pub(super) struct Latest(RwLock<HashMap<Key, Fact>>);
 
 struct Fact {
     at: Position,
+    /// The stream of the event, and its epoch.
+    of: (StreamName, Epoch),
     state: State,
 }
 
@@ -38,13 +40,13 @@ pub(super) enum State {
 
 impl Latest {
     /// Takes in a fact, unless a later one is there. A small value is copied, so that it does not keep its commit.
-    pub(super) fn set(&self, key: &Key, at: Position, value: Option<&Bytes>) {
+    pub(super) fn set(&self, key: &Key, at: Position, of: (&StreamName, Epoch), value: Option<&Bytes>) {
         let state = match value {
             None => State::Deleted,
             Some(value) if value.len() <= SMALL => State::Value(Bytes::copy_from_slice(value)),
             Some(value) => State::Value(value.clone()),
         };
-        self.put(key, at, state);
+        self.put(key, at, of, state);
     }
 
     /// Takes in a fact that was found in the log.
@@ -52,6 +54,7 @@ impl Latest {
         &self,
         key: &Key,
         at: Position,
+        of: (&StreamName, Epoch),
         value: Option<&[u8]>,
         (offset, event): (u64, usize),
     ) {
@@ -60,15 +63,21 @@ impl Latest {
             Some(value) if value.len() <= SMALL => State::Value(Bytes::copy_from_slice(value)),
             Some(_) => State::InLog { offset, event },
         };
-        self.put(key, at, state);
+        self.put(key, at, of, state);
     }
 
-    fn put(&self, key: &Key, at: Position, state: State) {
+    fn put(&self, key: &Key, at: Position, (stream, epoch): (&StreamName, Epoch), state: State) {
         let mut by_key = self.0.write();
-        let fact = by_key.entry(key.clone()).or_insert(Fact { at, state: State::Deleted });
-        if fact.at <= at {
-            *fact = Fact { at, state };
+        if by_key.get(key).is_none_or(|fact| fact.at <= at) {
+            by_key.insert(key.clone(), Fact { at, of: (stream.clone(), epoch), state });
         }
+    }
+
+    /// Forgets what events of a stream said in epochs before one, and returns of which keys.
+    pub(super) fn forget_stream(&self, stream: &StreamName, before: Epoch) -> Vec<Key> {
+        let mut by_key = self.0.write();
+        let forgotten = by_key.extract_if(|_, fact| fact.of.0 == *stream && fact.of.1 < before);
+        forgotten.map(|(key, _)| key).collect()
     }
 
     /// Lets a large value go, since it lies in the log now.
@@ -94,15 +103,30 @@ mod tests {
     fn a_fact_never_goes_back_and_large_values_leave_memory() {
         let latest = Latest::default();
         let key = Key::parse("state:t").unwrap();
+        let stream = "s".parse().unwrap();
+        let of = (&stream, Epoch(1));
         assert_eq!(latest.get(&key), None);
         let large = Bytes::from(vec![7; SMALL + 1]);
-        latest.set(&key, Position(5), Some(&large));
-        latest.set(&key, Position(4), Some(&Bytes::from_static(b"old")));
+        latest.set(&key, Position(5), of, Some(&large));
+        latest.set(&key, Position(4), of, Some(&Bytes::from_static(b"old")));
         assert_eq!(latest.get(&key), Some(State::Value(large)));
         latest.written(&key, Position(4), (1, 1));
         latest.written(&key, Position(5), (64, 0));
         assert_eq!(latest.get(&key), Some(State::InLog { offset: 64, event: 0 }));
-        latest.set(&key, Position(6), None);
+        latest.set(&key, Position(6), of, None);
         assert_eq!(latest.get(&key), Some(State::Deleted));
+    }
+
+    #[test]
+    fn what_a_deleted_stream_said_is_forgotten_and_not_what_its_successor_says() {
+        let latest = Latest::default();
+        let stream = "s".parse().unwrap();
+        let [old, new] = ["state:old", "state:new"].map(|key| Key::parse(key).unwrap());
+        latest.set(&old, Position(1), (&stream, Epoch(1)), Some(&Bytes::from_static(b"1")));
+        latest.set(&new, Position(2), (&stream, Epoch(2)), Some(&Bytes::from_static(b"2")));
+        assert_eq!(latest.forget_stream(&"other".parse().unwrap(), Epoch(9)), []);
+        assert_eq!(latest.forget_stream(&stream, Epoch(2)), std::slice::from_ref(&old));
+        assert_eq!(latest.get(&old), None);
+        assert!(latest.get(&new).is_some());
     }
 }

@@ -17,7 +17,7 @@ use super::ids::{Given, IdKey};
 use super::log::now_ms;
 use super::queue::{Appended, Failure, Item, Needs, Refused, Write};
 use super::shared::{Order, ROOM, Shared};
-use super::streams::{Index, Known, Stream};
+use super::streams::{Known, Stream};
 use super::tables;
 use crate::ablation::{Gap, Step, gap, skips};
 use crate::store::{Batch, Invalidation, NewEvent, PublishError, Published, PublishedEvent, RowWrite};
@@ -133,7 +133,7 @@ fn causes(batch: &Batch) -> Vec<Option<usize>> {
 }
 
 /// Returns the durability that this store gives where another one is asked for.
-fn given(asked: Durability) -> Durability {
+pub(super) fn given(asked: Durability) -> Durability {
     asked.min(Durability::Durable)
 }
 
@@ -187,7 +187,7 @@ impl Shared {
         self.room.clone().try_acquire_many_owned(draft.room()).ok()
     }
 
-    fn place_next(
+    pub(super) fn place_next(
         &self,
         order: &mut Order,
         draft: &Draft,
@@ -217,7 +217,8 @@ impl Shared {
         }
         let (payload, events) = self.encode(draft, &plan, position);
         for (event, planned) in draft.events.iter().zip(&plan).filter(|(_, planned)| !planned.duplicate) {
-            order.ids.insert(event.id, Given { seq: planned.cursor.seq, hash: event.hash }, now);
+            let Cursor { epoch, seq } = planned.cursor;
+            order.ids.insert(event.id, Given { epoch, seq, hash: event.hash }, now);
         }
         let has_names = !draft.batch.names.is_empty();
         if has_names {
@@ -244,7 +245,10 @@ impl Shared {
         for (index, (new, event)) in draft.batch.events.iter().zip(&draft.events).enumerate() {
             let (stream, durability, tail) =
                 tails.entry(&new.stream).or_insert_with(|| self.tail(&new.stream, new.durability));
-            let known = order.ids.get(event.id).or_else(|| ids.get(&event.id).copied());
+            let born = stream.as_ref().map_or(tail.epoch, |stream| stream.born);
+            // An id of a stream that was deleted is not one of its successor.
+            let known = order.ids.get(event.id).filter(|known| known.epoch >= born);
+            let known = known.or_else(|| ids.get(&event.id).copied());
             let (duplicate, seq) = match known {
                 Some(known) if known.hash != event.hash => {
                     return Err(PublishError::IdConflict {
@@ -260,7 +264,7 @@ impl Shared {
             if !duplicate {
                 check_expected(index, new, tail.seq)?;
                 tail.seq = seq;
-                ids.insert(event.id, Given { seq, hash: event.hash });
+                ids.insert(event.id, Given { epoch: tail.epoch, seq, hash: event.hash });
             }
             let cursor = Cursor { epoch: tail.epoch, seq };
             plan.push(Planned { cursor, durability: *durability, stream: stream.clone(), duplicate });
@@ -276,7 +280,7 @@ impl Shared {
                 let durability = stream.durability;
                 (Some(stream), durability, cursor)
             }
-            None => (None, given(asked), Cursor { epoch: self.epoch, seq: Seq(0) }),
+            None => (None, given(asked), Cursor { epoch: self.epoch(), seq: Seq(0) }),
         }
     }
 
@@ -389,14 +393,7 @@ impl Shared {
     /// Returns the stream of an event, which makes it if no earlier one of the batch did.
     fn stream(&self, new: &NewEvent, planned: &Planned) -> Arc<Stream> {
         self.streams.get(&new.stream).unwrap_or_else(|| {
-            self.streams.add(Known {
-                name: new.stream.clone(),
-                durability: planned.durability,
-                epoch: planned.cursor.epoch,
-                oldest: Seq(1),
-                tail: Seq(0),
-                index: Index::default(),
-            })
+            self.streams.add(Known::new(new.stream.clone(), planned.durability, planned.cursor.epoch))
         })
     }
 }
@@ -427,7 +424,8 @@ impl Appended {
     /// Makes the event visible: its state first, then the event, then its live ring.
     pub(super) fn show(&self, shared: &Shared, position: Position) {
         if let Some((key, value)) = &self.latest {
-            shared.latest.set(key, position, value.as_ref());
+            let of = (&self.stream.name, self.record.cursor.epoch);
+            shared.latest.set(key, position, of, value.as_ref());
         }
         self.stream.show(&self.record);
         shared.streams.show(&self.record);

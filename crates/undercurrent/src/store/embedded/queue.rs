@@ -43,11 +43,15 @@ impl Item {
         self.rows.is_empty() && self.events.iter().all(Appended::is_shown)
     }
 
+    /// Says whether it is written however long that takes, since memory has it already.
+    pub(super) fn is_held_to(&self) -> bool {
+        self.write.as_ref().is_some_and(|write| write.kind == Kind::Control)
+    }
+
     /// Lets whoever waits for it go, and its room in the queue: it is written later.
     pub(super) fn deferred(mut self, why: &Refused) -> Self {
         self.room = None;
         self.needs = Needs::Nothing;
-        // Only a repeat in the same batch of what was refused is waited for.
         if let Some(waiter) = self.waiter.take() {
             let _ = waiter.send(Err(why.clone()));
         }

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use undercurrent_types::{Durability, Epoch, Key, Name, Position, Seq};
+use undercurrent_types::{Cursor, Durability, Epoch, Key, Name, Position, Seq};
 
 use super::codec::{Fields, Malformed};
 use super::commit::{CommitView, EventView};
+use super::control::{Change, decode};
 use super::frame::{Frame, Kind};
 use super::history::{History, Source};
 use super::ids::{Given, IdHasher, Ids, WINDOW};
 use super::latest::Latest;
 use super::scan::Places;
-use super::streams::{Index, Known};
+use super::streams::Known;
 use super::tables::Tables;
 
 /// What the records up to some place of the log say.
@@ -31,6 +32,8 @@ pub(super) struct Replay {
     pub(super) closed_at: Option<Position>,
     /// The epoch of the streams that an unclean end may have taken events from.
     pub(super) volatile_epoch: Epoch,
+    /// The epoch of streams that are made at the end of the log. No stream has a higher one.
+    pub(super) epoch: Epoch,
     now_ms: u64,
     history_from: u64,
 }
@@ -50,6 +53,7 @@ impl Replay {
             reserved: Position(1),
             closed_at: Some(Position(1)),
             volatile_epoch: Epoch(1),
+            epoch: Epoch(1),
             now_ms,
             history_from,
         }
@@ -75,6 +79,7 @@ impl Replay {
             Kind::Clean => self.closed_at = Some(Position(frame.position)),
             Kind::Seal => self.closed_at = closed_at,
             Kind::Commit | Kind::CommitRows => self.commit(frame, payload)?,
+            Kind::Control => self.control(payload)?,
         }
         Ok(())
     }
@@ -83,7 +88,40 @@ impl Replay {
         self.start = frame.start;
         self.reserved = reserved(payload)?;
         if !clean {
-            self.volatile_epoch = Epoch(frame.start);
+            self.volatile_epoch = self.epoch_after_unclean(frame.start);
+            self.epoch = self.volatile_epoch;
+        }
+        Ok(())
+    }
+
+    /// Returns the epoch that a start has that finds the log not closed.
+    pub(super) fn epoch_after_unclean(&self, start: u64) -> Epoch {
+        Epoch(start.max(self.epoch.0 + 1))
+    }
+
+    fn control(&mut self, payload: &[u8]) -> Result<(), String> {
+        for change in decode(payload).map_err(unreadable)? {
+            match change {
+                Change::Stream { name, durability, epoch, born, oldest, tail, retention } => {
+                    let stream = match self.streams.get_mut(name) {
+                        Some(stream) => stream,
+                        None => {
+                            let known = name.parse().map_err(|e| format!("{e}"))?;
+                            let known = Known::new(known, durability, epoch);
+                            self.streams.entry(name.to_owned()).or_insert(Known { tail, ..known })
+                        }
+                    };
+                    (stream.born, stream.retention) = (born, retention);
+                    stream.oldest = stream.oldest.max(oldest);
+                    stream.epoch = stream.epoch.max(epoch);
+                }
+                Change::Deleted { name, epoch } => {
+                    self.epoch = self.epoch.max(epoch);
+                    if let Some(stream) = self.streams.remove(name) {
+                        self.latest.forget_stream(&stream.name, epoch);
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -128,7 +166,8 @@ impl Replay {
             && let Ok(key) = Key::parse(key)
         {
             let value = value.clone().map(|range| &payload[range]);
-            self.latest.restore(&key, at, value, (frame.offset, i));
+            let of = (&stream.name, event.cursor.epoch);
+            self.latest.restore(&key, at, of, value, (frame.offset, i));
         }
         if self.now_ms.saturating_sub(frame.time_ms) <= WINDOW.as_millis() as u64 {
             self.remember(frame, payload, event);
@@ -140,7 +179,8 @@ impl Replay {
         let text = |range: &std::ops::Range<usize>| std::str::from_utf8(&payload[range.clone()]);
         let (Ok(source), Ok(id)) = (text(&event.source), text(&event.id)) else { return };
         let key = self.id_hasher.hash(event.stream, source, id);
-        self.ids.insert(key, Given { seq: event.cursor.seq, hash: event.hash }, frame.time_ms);
+        let Cursor { epoch, seq } = event.cursor;
+        self.ids.insert(key, Given { epoch, seq, hash: event.hash }, frame.time_ms);
     }
 
     /// Returns the streams as they go on after the start that follows the last record.
@@ -158,10 +198,11 @@ impl Replay {
 
 fn first_seen(event: &EventView<'_>) -> Result<Known, String> {
     let name = event.stream.parse().map_err(|e| format!("{e}"))?;
-    let oldest = event.cursor.seq;
-    let tail = Seq(oldest.0.checked_sub(1).ok_or("an event has seq 0")?);
-    let (durability, epoch) = (event.durability, event.cursor.epoch);
-    Ok(Known { name, durability, epoch, oldest, tail, index: Index::default() })
+    let Cursor { epoch, seq } = event.cursor;
+    if seq == Seq(0) {
+        return Err("an event has seq 0".to_owned());
+    }
+    Ok(Known::first_known(name, event.durability, epoch, seq))
 }
 
 fn reserved(payload: &[u8]) -> Result<Position, String> {

@@ -140,6 +140,9 @@ fn log_commit(shared: &Shared, frame: &Frame, payload: &[u8]) -> Result<LogCommi
         let Some(stream) = event.stream.parse().ok().and_then(|name| shared.streams.get(&name)) else {
             continue;
         };
+        if event.cursor.epoch < stream.born {
+            continue;
+        }
         // An event of an earlier epoch is read on from in this one.
         let cursor = Cursor { epoch: stream.epoch, seq: event.cursor.seq };
         events.push(event.record(&payload, stream.name.clone(), cursor, token));

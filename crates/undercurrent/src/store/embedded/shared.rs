@@ -26,8 +26,8 @@ pub(super) const ROOM: usize = 8 << 20;
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) incarnation: Incarnation,
-    /// The epoch of streams that are made now.
-    pub(super) epoch: Epoch,
+    /// The epoch of streams that are made now. Raised with the order held.
+    pub(super) epoch: AtomicU64,
     pub(super) id_hasher: IdHasher,
     pub(super) horizon: Horizon,
     /// Room in the queue, in bytes; taken before the order, so that nobody waits while holding it.
@@ -68,6 +68,10 @@ pub(super) struct Order {
 }
 
 impl Shared {
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
     pub(super) fn token(&self, position: Position) -> Token {
         Token { inc: self.incarnation, position }
     }

@@ -8,7 +8,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 use undercurrent_types::{Cursor, Durability, Epoch, Seq, StreamName};
 
-use crate::store::{Record, StreamState};
+use super::control::Change;
+use crate::store::{Record, Retention, StreamState};
 
 /// How many events a live ring holds. A receiver that falls further behind reads on from the log.
 const LIVE: usize = 1024;
@@ -23,6 +24,8 @@ pub(super) struct Stream {
     pub(super) durability: Durability,
     /// Fixed while the store is open: only an unclean end changes it.
     pub(super) epoch: Epoch,
+    /// The epoch in which it was made: what has an earlier one is of a stream of that name that was deleted.
+    pub(super) born: Epoch,
     inner: Mutex<Inner>,
 }
 
@@ -34,6 +37,7 @@ struct Inner {
     /// The newest events, contiguous: those of commits that are not written yet, and those that the tail holds.
     recent: VecDeque<Record>,
     index: Index,
+    retention: Retention,
     live: Option<broadcast::Sender<Record>>,
 }
 
@@ -47,10 +51,29 @@ pub(super) enum Place {
 
 impl Stream {
     fn new(known: Known, live: Option<broadcast::Sender<Record>>) -> Self {
-        let Known { name, durability, epoch, oldest, tail, index } = known;
+        let Known { name, durability, epoch, born, oldest, tail, index, retention } = known;
         let recent = VecDeque::new();
-        let inner = Inner { next: tail.next(), visible: tail, oldest, recent, index, live };
-        Self { name, durability, epoch, inner: Mutex::new(inner) }
+        let inner = Inner { next: tail.next(), visible: tail, oldest, recent, index, retention, live };
+        Self { name, durability, epoch, born, inner: Mutex::new(inner) }
+    }
+
+    /// Sets how much is kept.
+    pub(super) fn keep(&self, retention: Retention) {
+        self.inner.lock().retention = retention;
+    }
+
+    /// Returns the stream as a control record says it.
+    pub(super) fn change(&self) -> Change<'_> {
+        let inner = self.inner.lock();
+        Change::Stream {
+            name: self.name.as_str(),
+            durability: self.durability,
+            epoch: self.epoch,
+            born: self.born,
+            oldest: inner.oldest,
+            tail: Seq(inner.next.0 - 1),
+            retention: inner.retention,
+        }
     }
 
     /// Returns the seq that the next event takes.
@@ -145,13 +168,14 @@ impl Stream {
         inner.live.get_or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
     }
 
-    fn state(&self) -> StreamState {
+    pub(super) fn state(&self) -> StreamState {
         let inner = self.inner.lock();
         StreamState {
             stream: self.name.clone(),
             tail: Cursor { epoch: self.epoch, seq: inner.visible },
             oldest: inner.oldest,
             durability: self.durability,
+            retention: inner.retention,
         }
     }
 }
@@ -179,10 +203,20 @@ pub(super) struct Known {
     pub(super) name: StreamName,
     pub(super) durability: Durability,
     pub(super) epoch: Epoch,
+    pub(super) born: Epoch,
     pub(super) oldest: Seq,
     /// The last event; the one before the oldest, if there is none.
     pub(super) tail: Seq,
     pub(super) index: Index,
+    pub(super) retention: Retention,
+}
+
+impl Known {
+    /// Returns a stream of which nothing is known before a seq.
+    pub(super) fn first_known(name: StreamName, durability: Durability, epoch: Epoch, oldest: Seq) -> Self {
+        let (tail, retention) = (Seq(oldest.0 - 1), Retention::of(&name));
+        Self { name, durability, epoch, born: epoch, oldest, tail, index: Index::default(), retention }
+    }
 }
 
 /// All streams. Only the appender adds one.
@@ -210,6 +244,15 @@ impl Streams {
         let stream = Arc::new(Stream::new(known, live));
         by_name.insert(name, stream.clone());
         stream
+    }
+
+    /// Takes a stream out. Those who follow it follow the next one of that name, and see by its epoch that it is one.
+    pub(super) fn remove(&self, name: &StreamName) {
+        let mut by_name = self.by_name.write();
+        let live = by_name.remove(name).and_then(|stream| stream.inner.lock().live.take());
+        if let Some(live) = live {
+            self.awaited.lock().insert(name.clone(), live);
+        }
     }
 
     /// Returns a live ring of a stream, whether it is there or not.

@@ -5,4 +5,5 @@ mod disk;
 mod durability;
 mod full;
 mod recovery;
+mod streams;
 mod support;

@@ -1,0 +1,95 @@
+//! Streams that are made and deleted while a disk is slow, full or lost.
+
+use futures_util::FutureExt;
+use undercurrent_types::{Durability, Seq};
+
+use super::disk::MemoryDisk;
+use super::support::{lasting, open, open_with, publish_as, small};
+use crate::store::contract::{batch, event, ids, key, new, publish, read_all, stream};
+use crate::store::embedded::StoreOptions;
+use crate::store::{NewEvent, PublishError, ReadStreamError, Store};
+
+#[tokio::test]
+async fn a_deletion_that_was_acknowledged_survives_the_machine() {
+    let disk = MemoryDisk::default();
+    let store = open(&disk);
+    for kind in [Durability::Memory, Durability::Durable] {
+        publish_as(&store, kind, &kind.to_string(), "1").await;
+        store.delete_stream(&stream(&kind.to_string())).await.unwrap();
+    }
+    let store = open(&disk.crash(|| false));
+    assert!(store.streams().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_being_published_to_a_stream_goes_with_it() {
+    let disk = MemoryDisk::default();
+    let store = open(&disk);
+    let held = disk.hold_syncs();
+    let said = NewEvent { latest: Some((key("state:x"), Some("1".into()))), ..new("a", "1") };
+    let mut publishing = store.publish(batch(vec![said]));
+    assert!((&mut publishing).now_or_never().is_none());
+    disk.wait_for_held_sync();
+    let a = stream("a");
+    let mut deleting = store.delete_stream(&a);
+    assert!((&mut deleting).now_or_never().is_none());
+    drop(held);
+    publishing.await.unwrap();
+    assert!(deleting.await.unwrap());
+    for store in [store, open(&disk.copy())] {
+        assert_eq!(store.latest(&key("state:x")).await.unwrap(), None);
+        assert!(read_all(&store, "a", 9).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_successor_of_a_deleted_stream_begins_a_new_epoch_after_a_crash_too() {
+    let disk = MemoryDisk::default();
+    let store = open(&disk);
+    publish_as(&store, Durability::Memory, "m", "1").await;
+    store.delete_stream(&stream("m")).await.unwrap();
+    let seen = publish_as(&store, Durability::Memory, "m", "2").await.events[0].cursor;
+    // Written before this one.
+    publish(&store, "durable", "1").await;
+    let image = disk.copy();
+    let store = open(&image);
+    // The first start had epoch 1 and the deletion 2, so the second start must not have 2.
+    let gone = store.read_stream(&stream("m"), Some(seen), 9).await;
+    assert!(matches!(gone, Err(ReadStreamError::Gone { reason: "epoch", .. })), "{gone:?}");
+    store.close().await;
+    let again = open(&image);
+    assert_eq!(again.tail(&stream("m")).epoch, store.tail(&stream("m")).epoch);
+}
+
+#[tokio::test]
+async fn a_deletion_that_finds_no_room_is_written_before_what_follows_it() {
+    let full_retry = std::time::Duration::from_millis(1);
+    let tiny = StoreOptions { segment_bytes: 4096, first_segment_bytes: 4096, full_retry, ..small() };
+    let disk = MemoryDisk::default();
+    let store = open_with(&disk, tiny).unwrap();
+    publish(&store, "a", "1").await;
+    publish(&store, "a", "2").await;
+    let held = disk.hold_syncs();
+    let mut first = store.publish(batch(vec![new("b", "1")]));
+    assert!((&mut first).now_or_never().is_none());
+    disk.wait_for_held_sync();
+    disk.fill(0);
+    let mut large = lasting(Durability::Durable, "b", "2");
+    large.event = event("2").with_subject("x".repeat(3900));
+    let mut large = store.publish(batch(vec![large]));
+    assert!((&mut large).now_or_never().is_none());
+    let a = stream("a");
+    let mut deleting = store.delete_stream(&a);
+    assert!((&mut deleting).now_or_never().is_none());
+    drop(held);
+    first.await.unwrap();
+    assert!(matches!(large.await, Err(PublishError::Full { .. })));
+    assert!(matches!(deleting.await, Err(PublishError::Full { .. })));
+    disk.empty();
+    while store.state().failed.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(publish(&store, "a", "1").await.events[0].cursor.seq, Seq(1));
+    let image = disk.crash(|| false);
+    assert_eq!(ids(&read_all(&open_with(&image, tiny).unwrap(), "a", 9).await), ["1"]);
+}
