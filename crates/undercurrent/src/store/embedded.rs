@@ -8,6 +8,8 @@
 //! [flusher](flusher::Flusher), one thread that writes and syncs for all. Readers take the newest events from memory
 //! and older ones from the files.
 
+mod clean;
+mod closing;
 mod codec;
 mod commit;
 mod control;
@@ -17,6 +19,7 @@ mod flusher;
 mod frame;
 mod history;
 mod ids;
+mod index;
 mod last;
 mod latest;
 mod log;
@@ -26,6 +29,7 @@ mod queue;
 mod reader;
 mod recover;
 mod replay;
+mod rewrite;
 mod scan;
 mod segment;
 mod shared;
@@ -49,6 +53,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, broadcast, watch};
 use undercurrent_types::{Cursor, Epoch, Key, Name, Position, Seq, StreamName, Token};
 
+use self::clean::Cleaner;
+use self::closing::Closing;
 use self::commit::CommitView;
 use self::file::{Disk, Lock, RealDisk};
 use self::flusher::Flusher;
@@ -83,6 +89,8 @@ pub struct StoreOptions {
     pub first_segment_bytes: u64,
     /// How many names have their last invalidation remembered.
     pub names: usize,
+    /// How often streams let go what they need not keep; `None` for never.
+    pub clean_every: Option<Duration>,
     /// How often a disk that was found full is tried again.
     pub full_retry: Duration,
 }
@@ -93,6 +101,7 @@ impl Default for StoreOptions {
             segment_bytes: 64 << 20,
             first_segment_bytes: 8 << 20,
             names: last::NAMES,
+            clean_every: Some(Duration::from_secs(60)),
             full_retry: Duration::from_secs(1),
         }
     }
@@ -138,7 +147,8 @@ impl EmbeddedStore {
         let volatile_epoch = if replay.closed_at.is_some() { replay.volatile_epoch } else { epoch };
         let reserved = Position(position.0 + BLOCK);
         let segments = recovered.segments;
-        let mut log = Log::at_end(disk, log_dir.clone(), segments.clone(), sizes.others, recovered.end);
+        let mut log =
+            Log::at_end(disk.clone(), log_dir.clone(), segments.clone(), sizes.others, recovered.end);
         let begun = log.place(Kind::Start, position, now_ms(), &reserved.0.to_le_bytes());
         begun
             .and_then(|_| log.write())
@@ -166,6 +176,8 @@ impl EmbeddedStore {
             places: replay.places,
             written: AtomicU64::new(log.end()),
             queue: Queue::default(),
+            closing: Closing::default(),
+            unclean_epoch: volatile_epoch,
             log_bytes: AtomicU64::new(log.end() - segments.oldest()),
             segments,
             failure: OnceLock::new(),
@@ -175,7 +187,16 @@ impl EmbeddedStore {
             settled_tx: watch::Sender::new(position.0),
         });
         let (closed_tx, closed_rx) = watch::channel(false);
-        let flusher = Flusher::new(shared.clone(), log, options.full_retry);
+        let cleaner = match options.clean_every {
+            Some(every) => {
+                let cleaner = Cleaner::new(shared.clone(), disk, log_dir.clone());
+                let thread = std::thread::Builder::new().name("log-cleaner".to_owned());
+                let spawned = thread.spawn(move || cleaner.run(every));
+                Some(spawned.map_err(OpenStoreError::io(&log_dir, "given a thread that gives room back"))?)
+            }
+            None => None,
+        };
+        let flusher = Flusher::new(shared.clone(), log, cleaner, options.full_retry);
         let thread = std::thread::Builder::new().name("log-flusher".to_owned());
         let flusher = thread
             .spawn(move || flusher.run(lock, &closed_tx))
@@ -266,6 +287,19 @@ impl EmbeddedStore {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page, ReadStreamError> {
+        match self.try_read_page(name, after, limit).await {
+            // Room may have been given back just there; then the places are others now.
+            Err(ReadStreamError::Store(_)) => self.try_read_page(name, after, limit).await,
+            page => page,
+        }
+    }
+
+    async fn try_read_page(
+        &self,
+        name: &StreamName,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, ReadStreamError> {
         let Some(stream) = self.shared.streams.get(name) else {
             return empty_page(name, self.shared.epoch(), after);
         };
@@ -287,19 +321,20 @@ impl EmbeddedStore {
     }
 
     async fn latest_of(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        match self.try_latest_of(key).await {
+            // As above.
+            Err(StoreError::Io(_)) => self.try_latest_of(key).await,
+            value => value,
+        }
+    }
+
+    async fn try_latest_of(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
         match self.shared.latest.get(key) {
             None | Some(State::Deleted) => Ok(None),
             Some(State::Value(value)) => Ok(Some(value)),
             Some(State::InLog { offset, event }) => {
                 let segments = self.shared.segments.clone();
-                blocking(move || {
-                    let payload = reader::read_commit(&segments, offset)?;
-                    let view = CommitView::parse(&payload).ok();
-                    let event = view.and_then(|view| view.events().nth(event)?.ok());
-                    let value = event.and_then(|event| event.latest?.1);
-                    Ok(value.map(|range| payload.slice(range)))
-                })
-                .await?
+                blocking(move || reader::read_state(&segments, offset, event)).await?
             }
         }
     }
@@ -449,7 +484,12 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<LogPage, ReadLogError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { blocking(move || shared.read_log(after, limit)).await? })
+        // Room may be given back while it is read; then the places are others.
+        let read = move || match shared.read_log(after, limit) {
+            Err(ReadLogError::Store(_)) => shared.read_log(after, limit),
+            page => page,
+        };
+        Box::pin(async move { blocking(read).await? })
     }
 
     fn visible(&self) -> Position {

@@ -6,6 +6,13 @@
 //!              kind 1, a stream as it is: u64 epoch · u64 epoch it was made in · u64 oldest seq · u64 last seq
 //!                                         u64 each, all ones for no limit: age in milliseconds, bytes, count · name
 //!              kind 2, deleted:           u64 epoch of the streams that are made from now on · name
+//!              kind 3, the log begins:    u64 offset of its first segment · u64 epoch of the streams that are made
+//!                                         from now on · u64 epoch since the last unclean start · u64 end of the
+//!                                         positions reserved
+//!              kind 4, a state:           u64 position · u64 epoch · u64 length of the stream · u64 length of the value,
+//!                                         all ones for a deletion · key as name · stream · value
+//!              kind 5, a row:             u64 position · u64 length of the id · u64 length of the value · table as
+//!                                         name · id · value
 //! ```
 //!
 //! Zeros fill the payload to a multiple of 8.
@@ -13,7 +20,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use undercurrent_types::{Durability, Epoch, Seq};
+use undercurrent_types::{Durability, Epoch, Position, Seq};
 
 use super::codec::{Fields, Malformed};
 use super::commit::{durability_code, durability_of};
@@ -21,6 +28,9 @@ use crate::store::Retention;
 
 const STREAM: u8 = 1;
 const DELETED: u8 = 2;
+const BASE: u8 = 3;
+const FACT: u8 = 4;
+const ROW: u8 = 5;
 
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +48,12 @@ pub(super) enum Change<'a> {
     },
     /// A stream was deleted. What is made from now on has this epoch.
     Deleted { name: &'a str, epoch: Epoch },
+    /// What stood before an offset is needed no more.
+    Base { from: u64, epoch: Epoch, unclean: Epoch, reserved: Position },
+    /// The last state of a key, from a commit that is gone.
+    Fact { key: &'a str, stream: &'a str, epoch: Epoch, at: Position, value: Option<&'a [u8]> },
+    /// A row, from a commit that is gone.
+    Row { table: &'a str, id: &'a str, at: Position, value: &'a [u8] },
 }
 
 /// Writes the payload of a control record.
@@ -59,10 +75,23 @@ pub(super) fn decode(payload: &[u8]) -> Result<Vec<Change<'_>>, Malformed> {
 }
 
 impl<'a> Change<'a> {
+    /// Returns about how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        64 + match self {
+            Self::Stream { name, .. } | Self::Deleted { name, .. } => name.len(),
+            Self::Base { .. } => 0,
+            Self::Fact { key, stream, value, .. } => key.len() + stream.len() + value.map_or(0, <[u8]>::len),
+            Self::Row { table, id, value, .. } => table.len() + id.len() + value.len(),
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         let (kind, durability, name) = match self {
             Self::Stream { durability, name, .. } => (STREAM, durability_code(*durability), *name),
             Self::Deleted { name, .. } => (DELETED, 0, *name),
+            Self::Base { .. } => (BASE, 0, ""),
+            Self::Fact { key, .. } => (FACT, 0, *key),
+            Self::Row { table, .. } => (ROW, 0, *table),
         };
         out.extend_from_slice(&[kind, durability]);
         out.extend_from_slice(&(name.len() as u16).to_le_bytes());
@@ -77,8 +106,25 @@ impl<'a> Change<'a> {
                 put(&[age, retention.bytes, retention.count].map(|limit| limit.unwrap_or(u64::MAX)));
             }
             Self::Deleted { epoch, .. } => put(&[epoch.0]),
+            Self::Base { from, epoch, unclean, reserved } => put(&[*from, epoch.0, unclean.0, reserved.0]),
+            Self::Fact { stream, epoch, at, value, .. } => {
+                let len = value.map_or(u64::MAX, |value| value.len() as u64);
+                put(&[at.0, epoch.0, stream.len() as u64, len]);
+            }
+            Self::Row { id, at, value, .. } => put(&[at.0, id.len() as u64, value.len() as u64]),
         }
         out.extend_from_slice(name.as_bytes());
+        match self {
+            Self::Fact { stream, value, .. } => {
+                out.extend_from_slice(stream.as_bytes());
+                out.extend_from_slice(value.unwrap_or_default());
+            }
+            Self::Row { id, value, .. } => {
+                out.extend_from_slice(id.as_bytes());
+                out.extend_from_slice(value);
+            }
+            _ => {}
+        }
     }
 
     fn decode(fields: &mut Fields<'a>) -> Result<Self, Malformed> {
@@ -96,9 +142,33 @@ impl<'a> Change<'a> {
                 let epoch = Epoch(fields.u64()?);
                 Ok(Self::Deleted { epoch, name: fields.text(len.into())? })
             }
+            BASE => {
+                let (from, epoch) = (fields.u64()?, Epoch(fields.u64()?));
+                let (unclean, reserved) = (Epoch(fields.u64()?), Position(fields.u64()?));
+                Ok(Self::Base { from, epoch, unclean, reserved })
+            }
+            FACT => {
+                let (at, epoch) = (Position(fields.u64()?), Epoch(fields.u64()?));
+                let (stream, value) = (length(fields)?, fields.u64()?);
+                let (key, stream) = (fields.text(len.into())?, fields.text(stream)?);
+                let value = match value {
+                    u64::MAX => None,
+                    len => Some(fields.take(usize::try_from(len).map_err(|_| Malformed)?)?),
+                };
+                Ok(Self::Fact { key, stream, epoch, at, value })
+            }
+            ROW => {
+                let (at, id, value) = (Position(fields.u64()?), length(fields)?, length(fields)?);
+                let (table, id) = (fields.text(len.into())?, fields.text(id)?);
+                Ok(Self::Row { table, id, at, value: fields.take(value)? })
+            }
             _ => Err(Malformed),
         }
     }
+}
+
+fn length(fields: &mut Fields<'_>) -> Result<usize, Malformed> {
+    usize::try_from(fields.u64()?).map_err(|_| Malformed)
 }
 
 fn retention(fields: &mut Fields<'_>) -> Result<Retention, Malformed> {
@@ -138,6 +208,22 @@ mod tests {
             let changes: Vec<_> = streams.iter().map(change).collect();
             let payload = encode(&changes);
             prop_assert!(payload.len().is_multiple_of(8));
+            prop_assert_eq!(decode(&payload).unwrap(), changes);
+        }
+
+        #[test]
+        fn states_survive_their_bytes(
+            texts in prop::array::uniform4(".{0,20}"), value in prop::option::of(prop::collection::vec(any::<u8>(), 0..30)),
+            from: u64, at: u64, epoch: u64,
+        ) {
+            let [key, stream, table, id] = &texts;
+            let (at, epoch) = (Position(at), Epoch(epoch));
+            let changes = [
+                Change::Fact { key, stream, epoch, at, value: value.as_deref() },
+                Change::Base { from, epoch, unclean: Epoch(7), reserved: at },
+                Change::Row { table, id, at, value: value.as_deref().unwrap_or_default() },
+            ];
+            let payload = encode(&changes);
             prop_assert_eq!(decode(&payload).unwrap(), changes);
         }
 

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use undercurrent_types::Position;
+use undercurrent_types::{Key, Position};
 
 use super::control::{Change, decode};
 use super::file::Lock;
@@ -38,6 +39,8 @@ pub(super) struct Flusher {
     /// room; until then no event is accepted, so they stay within the bound of the queue.
     deferred: Vec<Item>,
     full_retry: Duration,
+    /// The thread that gives room back, which ends before the directory is given free.
+    cleaner: Option<JoinHandle<()>>,
 }
 
 struct Held {
@@ -52,9 +55,14 @@ struct Placed {
 }
 
 impl Flusher {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, full_retry: Duration) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        cleaner: Option<JoinHandle<()>>,
+        full_retry: Duration,
+    ) -> Self {
         let tail = VecDeque::new();
-        Self { shared, log, tail, tail_bytes: 0, seen: 0, deferred: Vec::new(), full_retry }
+        Self { shared, log, tail, tail_bytes: 0, seen: 0, deferred: Vec::new(), full_retry, cleaner }
     }
 
     /// Runs until the queue is closed, then writes that the log was closed and gives the directory free.
@@ -75,8 +83,13 @@ impl Flusher {
         {
             self.fail(&e);
         }
-        // The live rings and the segment under way first, then the lock.
+        // The live rings and the segment under way first, then who gives room back, then the lock.
+        let cleaner = self.cleaner.take();
         drop(self);
+        if let Some(cleaner) = cleaner {
+            // It has said what went wrong.
+            let _ = cleaner.join();
+        }
         drop(lock);
         closed_tx.send_replace(true);
     }
@@ -99,7 +112,7 @@ impl Flusher {
         let mut placed = Vec::with_capacity(waiting.len());
         let result = match if was_full { self.log.make_room() } else { Ok(()) } {
             Ok(()) => self.write_and_show(waiting, &mut placed),
-            Err(e) => Err((e, waiting)),
+            Err(e) => self.write_what_gives_room(e, waiting, &mut placed),
         };
         match result {
             Ok(()) if was_full => {
@@ -113,6 +126,26 @@ impl Flusher {
                 let items = placed.into_iter().map(|placed| placed.item).chain(items).collect();
                 refuse(items, &Refused::Failed(failure));
             }
+        }
+    }
+
+    /// While the disk is full, control records are written if the segment has room for them: they come before a removal.
+    fn write_what_gives_room(
+        &mut self,
+        full: io::Error,
+        waiting: Vec<Item>,
+        placed: &mut Vec<Placed>,
+    ) -> Result<(), (io::Error, Vec<Item>)> {
+        let is_control = |item: &Item| item.write.as_ref().is_some_and(|write| write.kind == Kind::Control);
+        let (control, mut others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_control);
+        // Nothing that readers saw may come behind them.
+        if others.iter().any(Item::is_shown) {
+            others.extend(control);
+            return Err((full, others));
+        }
+        match self.write_and_show(control, placed) {
+            Ok(()) => Err((full, others)),
+            Err((e, left)) => Err((e, left.into_iter().chain(others).collect())),
         }
     }
 
@@ -177,7 +210,7 @@ impl Flusher {
         }
         let failure = shared.full.lock().get_or_insert_with(|| Failure::new(error)).clone();
         let (shown, unseen): (Vec<_>, Vec<_>) =
-            items.into_iter().partition(|item| item.is_shown() || item.is_held_to());
+            items.into_iter().partition(|item| item.is_shown() || item.holds);
         shared.take_back(&mut order, &unseen);
         drop(order);
         tracing::warn!(reason = %failure.reason, refused = unseen.len(), "the disk is full: no events are accepted");
@@ -201,7 +234,8 @@ impl Flusher {
                 self.shared.places.note(write.position, *offset);
             }
             for event in &item.events {
-                event.stream.written(event.record.cursor.seq, *offset);
+                let time_ms = item.write.as_ref().map_or(0, |write| write.time_ms);
+                event.stream.written(&event.record, *offset, time_ms);
             }
         }
         let mut history = self.shared.history.lock();
@@ -234,7 +268,7 @@ impl Flusher {
                 self.seen = self.seen.max(*offset + (FRAME + write.payload.len()) as u64);
             }
             if stage == Needs::Sync && write.kind == Kind::Control {
-                forget_deleted(&self.shared, &write.payload);
+                follow_control(&self.shared, &write.payload, *offset);
             }
             if stage == Needs::Sync && write.kind == Kind::Reserve {
                 self.shared.reserved.store(reserved_by(&write.payload), Ordering::Release);
@@ -294,6 +328,7 @@ impl Drop for Flusher {
         if std::thread::panicking() {
             self.fail(&io::Error::other("the thread that writes it panicked"));
         }
+        self.shared.closing.say();
         self.shared.queue.end();
         self.shared.streams.end();
     }
@@ -305,13 +340,22 @@ fn settled_after(placed: &[Placed], stage: Needs) -> Option<Position> {
     settled.filter_map(|placed| Some(placed.item.write.as_ref()?.position)).last()
 }
 
-/// Forgets what events of a deleted stream said that became visible when it was deleted already.
-fn forget_deleted(shared: &Shared, payload: &[u8]) {
-    for change in decode(payload).into_iter().flatten() {
-        if let Change::Deleted { name, epoch } = change
-            && let Ok(name) = name.parse()
-        {
-            shared.latest.forget_stream(&name, epoch);
+/// Forgets what events of a deleted stream said that became visible when it was deleted already, and notes where states
+/// lie that were written once more.
+fn follow_control(shared: &Shared, payload: &[u8], offset: u64) {
+    for (i, change) in decode(payload).into_iter().flatten().enumerate() {
+        match change {
+            Change::Deleted { name, epoch } => {
+                if let Ok(name) = name.parse() {
+                    shared.latest.forget_stream(&name, epoch);
+                }
+            }
+            Change::Fact { key, at, .. } => {
+                if let Ok(key) = Key::parse(key) {
+                    shared.latest.moved(&key, at, (offset, i));
+                }
+            }
+            _ => {}
         }
     }
 }

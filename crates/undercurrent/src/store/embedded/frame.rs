@@ -36,15 +36,17 @@ pub(super) enum Kind {
     Clean,
     /// More positions are reserved. The payload is their end.
     Reserve,
-    /// Streams were set up or deleted.
+    /// Streams were set up, let go or deleted; or states that lay in a part of the log that is gone.
     Control,
+    /// Records stood here that were dropped. The payload is the offset of the next one; the position is the last dropped.
+    Dropped,
     /// A commit that writes rows, possibly beside events and invalidations. A kind of its own, so that a version that
     /// knows no rows refuses the log.
     CommitRows,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 7] = [
+    const ALL: [(Self, u8); 8] = [
         (Self::Start, 1),
         (Self::Commit, 2),
         (Self::Seal, 3),
@@ -52,6 +54,7 @@ impl Kind {
         (Self::Reserve, 5),
         (Self::CommitRows, 6),
         (Self::Control, 7),
+        (Self::Dropped, 8),
     ];
 
     /// Says whether the payload is a commit.
@@ -95,6 +98,16 @@ pub(super) enum Found<'a> {
 }
 
 impl Frame {
+    /// Returns where the next record of the segment is.
+    pub(super) fn next(&self, payload: &[u8]) -> u64 {
+        let behind = self.offset + (FRAME + payload.len()) as u64;
+        match self.kind {
+            // Never back, whatever it says.
+            Kind::Dropped => Fields::of(payload).u64().map_or(behind, |next| next.max(behind)),
+            _ => behind,
+        }
+    }
+
     /// Appends the record.
     ///
     /// The payload's length has to be a multiple of 8.
@@ -173,8 +186,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 7] =
-        [Kind::Start, Kind::Commit, Kind::Seal, Kind::Clean, Kind::Reserve, Kind::CommitRows, Kind::Control];
+    const KINDS: [Kind; 8] = [
+        Kind::Start,
+        Kind::Commit,
+        Kind::Seal,
+        Kind::Clean,
+        Kind::Reserve,
+        Kind::CommitRows,
+        Kind::Control,
+        Kind::Dropped,
+    ];
 
     prop_compose! {
         fn records()(

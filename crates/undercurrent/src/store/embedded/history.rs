@@ -65,6 +65,17 @@ impl History {
         }
     }
 
+    /// Forgets the commits at places of the log that are gone.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(u64) -> bool) {
+        self.commits.retain(|past| !matches!(past.source, Source::Log(offset) if is_gone(offset)));
+        self.held = self.commits.iter().map(|past| past.names.len()).sum();
+        let commits = &self.commits;
+        self.by_name.retain(|_, positions| {
+            positions.retain(|at| commits.binary_search_by_key(at, |past| past.at).is_ok());
+            !positions.is_empty()
+        });
+    }
+
     /// Notes where in the log a commit lies.
     pub(super) fn written(&mut self, at: Position, offset: u64) {
         if let Ok(i) = self.commits.binary_search_by_key(&at, |past| past.at) {
@@ -108,6 +119,17 @@ mod tests {
         let places: Vec<_> = found.iter().map(|(_, at, source)| (at.0, source.clone())).collect();
         let memory = || Source::Memory(Bytes::new());
         assert_eq!(places, [(6, memory()), (5, Source::Log(640)), (4, memory())]);
+    }
+
+    #[test]
+    fn what_is_gone_from_the_log_is_forgotten() {
+        let mut history = History::default();
+        for n in 1..=6 {
+            history.push(Position(n), [name(n % 2)].into(), Source::Log(n * 100));
+        }
+        history.forget(|offset| offset < 600);
+        assert_eq!(history.find(&[name(0), name(1)], 9), [(name(0), Position(6), Source::Log(600))]);
+        assert_eq!((history.held, history.by_name.len()), (1, 1));
     }
 
     #[test]

@@ -31,9 +31,9 @@ pub(super) enum State {
     Value(Bytes),
     /// It lies in a commit of the log.
     InLog {
-        /// The offset of the commit.
+        /// The offset of the commit, or of the control record.
         offset: u64,
-        /// The place of the event in it.
+        /// The place of the event or the change in it.
         event: usize,
     },
 }
@@ -78,6 +78,20 @@ impl Latest {
         let mut by_key = self.0.write();
         let forgotten = by_key.extract_if(|_, fact| fact.of.0 == *stream && fact.of.1 < before);
         forgotten.map(|(key, _)| key).collect()
+    }
+
+    /// Returns the position of the last fact about a key.
+    pub(super) fn at(&self, key: &Key) -> Option<Position> {
+        self.0.read().get(key).map(|fact| fact.at)
+    }
+
+    /// Notes where a large value lies from now on.
+    pub(super) fn moved(&self, key: &Key, at: Position, (offset, event): (u64, usize)) {
+        if let Some(fact) = self.0.write().get_mut(key).filter(|fact| fact.at == at)
+            && matches!(fact.state, State::InLog { .. })
+        {
+            fact.state = State::InLog { offset, event };
+        }
     }
 
     /// Lets a large value go, since it lies in the log now.

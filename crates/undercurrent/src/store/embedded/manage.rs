@@ -38,7 +38,7 @@ impl Shared {
         };
         stream.keep(settings.retention);
         let payload = encode(&[stream.change()]);
-        let done_rx = self.push_control(&order, payload);
+        let done_rx = self.push_control(&order, payload, true);
         Ok((stream, done_rx))
     }
 
@@ -60,7 +60,7 @@ impl Shared {
             self.place_next(&mut order, &draft, self.room_now(&draft))?;
         }
         let payload = encode(&[Change::Deleted { name: name.as_str(), epoch }]);
-        Ok(Some(self.push_control(&order, payload)))
+        Ok(Some(self.push_control(&order, payload, true)))
     }
 
     fn check_writable(&self, order: &Order) -> Result<(), PublishError> {
@@ -70,12 +70,12 @@ impl Shared {
         self.refusal().map_or(Ok(()), |refused| Err(refused.refusal()))
     }
 
-    /// Hands a control record to the flusher. It holds whatever becomes of the disk: memory has it already.
-    fn push_control(&self, order: &Order, payload: Bytes) -> Done {
+    /// Hands a control record to the flusher; if it `holds`, memory has it already, and a full disk only delays it.
+    pub(super) fn push_control(&self, order: &Order, payload: Bytes, holds: bool) -> Done {
         let (waiter, done_rx) = oneshot::channel();
         let (kind, position) = (Kind::Control, order.position);
         let write = Some(Write { kind, position, time_ms: now_ms(), payload, has_names: false });
-        self.queue.push(Item { write, needs: Needs::Sync, waiter: Some(waiter), ..Item::default() });
+        self.queue.push(Item { write, needs: Needs::Sync, waiter: Some(waiter), holds, ..Item::default() });
         done_rx
     }
 }

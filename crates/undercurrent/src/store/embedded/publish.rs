@@ -232,7 +232,8 @@ impl Shared {
         if room.is_some() {
             let kind = if rows.is_empty() { Kind::Commit } else { Kind::CommitRows };
             let write = Some(Write { kind, position, time_ms: now, payload, has_names });
-            self.queue.push(Item { write, events, rows: rows.clone(), needs, waiter, room });
+            let rows = rows.clone();
+            self.queue.push(Item { write, events, rows, needs, waiter, room, holds: false });
         }
         Ok(Placed { published: self.published(&plan, position), done_rx })
     }

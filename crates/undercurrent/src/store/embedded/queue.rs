@@ -28,6 +28,8 @@ pub(super) struct Item {
     /// What has to happen before those who wait are answered.
     pub(super) needs: Needs,
     pub(super) waiter: Option<oneshot::Sender<Result<(), Refused>>>,
+    /// Whether it is written however long that takes, since memory has it already.
+    pub(super) holds: bool,
     /// The room that the item takes in the queue, until it is dropped.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
@@ -41,11 +43,6 @@ impl Item {
     /// Says whether nothing of it remains to be shown.
     pub(super) fn is_all_shown(&self) -> bool {
         self.rows.is_empty() && self.events.iter().all(Appended::is_shown)
-    }
-
-    /// Says whether it is written however long that takes, since memory has it already.
-    pub(super) fn is_held_to(&self) -> bool {
-        self.write.as_ref().is_some_and(|write| write.kind == Kind::Control)
     }
 
     /// Lets whoever waits for it go, and its room in the queue: it is written later.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use undercurrent_types::{Cursor, Position, Seq};
 
 use super::commit::CommitView;
-use super::frame::{FRAME, Found, Frame, Kind};
+use super::control::{Change, decode};
+use super::frame::{Found, Frame, Kind};
 use super::segment::{HEADER, Segment, Segments};
 use super::shared::Shared;
 use super::streams::Stream;
@@ -15,6 +16,27 @@ use crate::store::{Record, StoreError};
 
 /// How much of the log is read at once.
 pub(super) const CHUNK: usize = 128 << 10;
+
+/// Reads the state that the commit or the control record at an offset carries.
+pub(super) fn read_state(
+    segments: &Segments,
+    offset: u64,
+    place: usize,
+) -> Result<Option<Bytes>, StoreError> {
+    let mut window = window_at(segments, offset, 4096)?;
+    let (frame, payload) = record(&mut window, offset)?;
+    let value = match frame.kind {
+        Kind::Control => match decode(payload).ok().and_then(|changes| changes.get(place).copied()) {
+            Some(Change::Fact { value, .. }) => value.map(Bytes::copy_from_slice),
+            _ => return Err(StoreError::Io(format!("the record at offset {offset} has no state"))),
+        },
+        _ => {
+            let event = CommitView::parse(payload).ok().and_then(|view| view.events().nth(place)?.ok());
+            event.and_then(|event| event.latest?.1).map(|range| Bytes::copy_from_slice(&payload[range]))
+        }
+    };
+    Ok(value)
+}
 
 /// Reads the payload of the commit at an offset of the log. For threads that may wait for the disk.
 pub(super) fn read_commit(segments: &Segments, offset: u64) -> Result<Bytes, StoreError> {
@@ -49,7 +71,7 @@ pub(super) fn read_events(
             window = window_at(&shared.segments, at, CHUNK)?;
         }
         let (frame, payload) = record(&mut window, at)?;
-        let behind = at + (FRAME + payload.len()) as u64;
+        let behind = frame.next(payload);
         if frame.kind == Kind::Seal {
             at = window.segment().end() + HEADER;
             window = window_at(&shared.segments, at, CHUNK)?;

@@ -16,6 +16,7 @@ use super::file::Disk;
 use super::frame::{FRAME, Found, Frame, Kind};
 use super::log::{LogEnd, Next, new_header, now_ms};
 use super::replay::Replay;
+use super::rewrite::REWRITE;
 use super::segment::{
     HEADER, HeaderError, Segment, SegmentHeader, Segments, UNFINISHED, base_of, file_name, write_zeros,
 };
@@ -53,8 +54,13 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
         .collect::<Result<_, _>>()?;
     // The one before the last may be the current one, and the one before that has the tail of the history.
     let history_from = bases[bases.len().saturating_sub(3)];
-    let mut replay = Replay::new(now_ms(), history_from);
+    let mut replay = Replay::new(now_ms(), bases[0], history_from);
     let (last, stop) = read_all(&all, &mut replay)?;
+    if bases[0] > replay.from {
+        let reason =
+            format!("the log begins here, and what it needs begins with `{}`", file_name(replay.from));
+        return Err(corrupt(&all[0], bases[0], reason));
+    }
     let segment = &all[last];
     mend(segment, &stop).map_err(OpenStoreError::io(&segment.path, "mended"))?;
     let segments = Arc::new(Segments::default());
@@ -109,14 +115,14 @@ fn begin(disk: &dyn Disk, dir: &Path, size: u64) -> Result<Recovered, OpenStoreE
     let segments = Arc::new(Segments::default());
     segments.insert(segment.clone());
     let end = LogEnd { segment, next: Next::Unprepared, at: HEADER, start: 1 };
-    Ok(Recovered { segments, incarnation, end, replay: Replay::new(now_ms(), 0) })
+    Ok(Recovered { segments, incarnation, end, replay: Replay::new(now_ms(), 0, 0) })
 }
 
 /// Returns the bases of all segments in order, and clears away one that was being made.
 fn segment_bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, OpenStoreError> {
     let names = disk.list(dir).map_err(OpenStoreError::io(dir, "listed"))?;
-    if names.iter().any(|name| name == UNFINISHED) {
-        let path = dir.join(UNFINISHED);
+    for unfinished in names.iter().filter(|name| [UNFINISHED, REWRITE].contains(&name.as_str())) {
+        let path = dir.join(unfinished);
         disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
     }
     let mut bases: Vec<_> = names.iter().filter_map(|name| base_of(name)).collect();
@@ -179,10 +185,10 @@ fn read_segment(segment: &Arc<Segment>, replay: &mut Replay) -> Result<Stop, Ope
     let mut at = segment.header.base + HEADER;
     while at + FRAME as u64 <= segment.end() {
         let found = window.find(at).map_err(OpenStoreError::io(&segment.path, "read"))?;
-        let (frame, len) = match found {
+        let (frame, next) = match found {
             Found::Record(frame, payload) => {
                 replay.apply(&frame, payload).map_err(|reason| corrupt(segment, at, reason))?;
-                (frame, payload.len())
+                (frame, frame.next(payload))
             }
             Found::Unknown(kind) => {
                 let what = format!("a format with records of kind {kind}");
@@ -192,7 +198,7 @@ fn read_segment(segment: &Arc<Segment>, replay: &mut Replay) -> Result<Stop, Ope
             Found::Bad(reason) => return Ok(ended(at, reason)),
             Found::Short(_) => return Ok(ended(at, "the record is cut")),
         };
-        at += (FRAME + len) as u64;
+        at = next;
         if frame.kind == Kind::Seal {
             return Ok(Stop::Sealed(at));
         }

@@ -10,8 +10,10 @@ use super::control::{Change, decode};
 use super::frame::{Frame, Kind};
 use super::history::{History, Source};
 use super::ids::{Given, IdHasher, Ids, WINDOW};
+use super::index::Index;
 use super::latest::Latest;
 use super::scan::Places;
+use super::segment::HEADER;
 use super::streams::Known;
 use super::tables::Tables;
 
@@ -34,13 +36,19 @@ pub(super) struct Replay {
     pub(super) volatile_epoch: Epoch,
     /// The epoch of streams that are made at the end of the log. No stream has a higher one.
     pub(super) epoch: Epoch,
+    /// The base of the first segment that is needed.
+    pub(super) from: u64,
+    /// The base of the first segment.
+    begins_at: u64,
+    /// Whether records were dropped from the log.
+    has_holes: bool,
     now_ms: u64,
     history_from: u64,
 }
 
 impl Replay {
     /// Begins before the first record; invalidations are remembered from an offset of the log on.
-    pub(super) fn new(now_ms: u64, history_from: u64) -> Self {
+    pub(super) fn new(now_ms: u64, begins_at: u64, history_from: u64) -> Self {
         Self {
             streams: HashMap::new(),
             ids: Ids::default(),
@@ -54,6 +62,9 @@ impl Replay {
             closed_at: Some(Position(1)),
             volatile_epoch: Epoch(1),
             epoch: Epoch(1),
+            from: 0,
+            begins_at,
+            has_holes: begins_at > 0,
             now_ms,
             history_from,
         }
@@ -61,6 +72,10 @@ impl Replay {
 
     /// Takes in a record; the error says what can not be.
     pub(super) fn apply(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), String> {
+        // What is left of a log begins in the middle of a start.
+        if frame.offset == self.begins_at + HEADER && self.begins_at > 0 {
+            self.start = frame.start;
+        }
         if frame.start < self.start {
             return Err(format!(
                 "the log was opened {} times before and {} times here",
@@ -79,7 +94,8 @@ impl Replay {
             Kind::Clean => self.closed_at = Some(Position(frame.position)),
             Kind::Seal => self.closed_at = closed_at,
             Kind::Commit | Kind::CommitRows => self.commit(frame, payload)?,
-            Kind::Control => self.control(payload)?,
+            Kind::Control => self.control(frame, payload)?,
+            Kind::Dropped => self.has_holes = true,
         }
         Ok(())
     }
@@ -99,8 +115,8 @@ impl Replay {
         Epoch(start.max(self.epoch.0 + 1))
     }
 
-    fn control(&mut self, payload: &[u8]) -> Result<(), String> {
-        for change in decode(payload).map_err(unreadable)? {
+    fn control(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), String> {
+        for (i, change) in decode(payload).map_err(unreadable)?.into_iter().enumerate() {
             match change {
                 Change::Stream { name, durability, epoch, born, oldest, tail, retention } => {
                     let stream = match self.streams.get_mut(name) {
@@ -108,7 +124,12 @@ impl Replay {
                         None => {
                             let known = name.parse().map_err(|e| format!("{e}"))?;
                             let known = Known::new(known, durability, epoch);
-                            self.streams.entry(name.to_owned()).or_insert(Known { tail, ..known })
+                            let tail_is_told = true;
+                            self.streams.entry(name.to_owned()).or_insert(Known {
+                                tail,
+                                tail_is_told,
+                                ..known
+                            })
                         }
                     };
                     (stream.born, stream.retention) = (born, retention);
@@ -121,6 +142,18 @@ impl Replay {
                         self.latest.forget_stream(&stream.name, epoch);
                     }
                 }
+                Change::Base { from, epoch, unclean, reserved } => {
+                    self.from = self.from.max(from);
+                    self.epoch = self.epoch.max(epoch);
+                    self.volatile_epoch = self.volatile_epoch.max(unclean);
+                    self.reserved = self.reserved.max(reserved);
+                }
+                Change::Fact { key, stream, epoch, at, value } => {
+                    if let (Ok(key), Ok(stream)) = (Key::parse(key), stream.parse()) {
+                        self.latest.restore(&key, at, (&stream, epoch), value, (frame.offset, i));
+                    }
+                }
+                Change::Row { table, id, at, value } => self.tables.restore(table, id, Some(value), at),
             }
         }
         Ok(())
@@ -155,12 +188,17 @@ impl Replay {
             Some(stream) => stream,
             None => self.streams.entry(event.stream.to_owned()).or_insert(first_seen(event)?),
         };
-        if seq != stream.tail.next() {
+        let goes_on = seq == stream.tail.next() || stream.tail_is_told || self.has_holes && seq > stream.tail;
+        if !goes_on {
             return Err(format!("stream `{}` goes on at seq {seq} after {}", event.stream, stream.tail));
         }
-        stream.tail = seq;
+        if seq != stream.tail.next() {
+            // What lay between was let go, so what lay before it was too.
+            (stream.index, stream.oldest) = (Index::default(), stream.oldest.max(seq));
+        }
+        (stream.tail, stream.tail_is_told) = (seq, false);
         stream.epoch = event.cursor.epoch;
-        stream.index.note(seq, frame.offset);
+        stream.index.note(seq, frame.offset, frame.time_ms, event.json.len());
         let at = Position(frame.position);
         if let Some((key, value)) = &event.latest
             && let Ok(key) = Key::parse(key)
@@ -186,7 +224,12 @@ impl Replay {
     /// Returns the streams as they go on after the start that follows the last record.
     pub(super) fn streams(&mut self, volatile_epoch: Epoch) -> Vec<Known> {
         let streams = std::mem::take(&mut self.streams).into_values();
-        let going_on = streams.map(|known| match known.durability {
+        let found = streams.map(|known| match known.index.find(known.tail) {
+            Some(_) => known,
+            // No event is left.
+            None => Known { oldest: known.tail.next(), ..known },
+        });
+        let going_on = found.map(|known| match known.durability {
             Durability::Memory | Durability::Page => {
                 Known { epoch: known.epoch.max(volatile_epoch), ..known }
             }

@@ -4,24 +4,27 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use undercurrent_types::{Cursor, Position, Seq};
+use undercurrent_types::{Cursor, Position};
 
 use super::commit::CommitView;
-use super::frame::{FRAME, Found, Frame, Kind};
+use super::frame::{Found, Frame, Kind};
+use super::index::{Dropped, range_of};
 use super::reader::{CHUNK, window_at};
 use super::segment::HEADER;
 use super::shared::Shared;
-use super::streams::Index;
 use super::window::Window;
 use crate::store::{LogCommit, LogPage, ReadLogError, StoreError};
 
 /// About how many bytes a page of the log has at most.
 const PAGE: usize = 1 << 20;
 
+/// How much log lies between two places that are known.
+const EVERY: u64 = 64 << 10;
+
 /// Where commits lie, by position; sparse, 16 bytes for each 64 KiB of log.
 #[derive(Default)]
 pub(super) struct Places {
-    index: Mutex<Index>,
+    index: Mutex<Vec<(Position, u64)>>,
     /// Where the last page ended, since readers at the tail go on there.
     last: Mutex<(Position, u64)>,
 }
@@ -29,12 +32,32 @@ pub(super) struct Places {
 impl Places {
     /// Notes where a record lies.
     pub(super) fn note(&self, at: Position, offset: u64) {
-        self.index.lock().note(Seq(at.0), offset);
+        let mut index = self.index.lock();
+        if index.last().is_none_or(|(_, last)| offset - last >= EVERY) {
+            index.push((at, offset));
+        }
+    }
+
+    /// Forgets the places before an offset.
+    pub(super) fn cut(&self, base: u64) {
+        self.index.lock().retain(|(_, offset)| *offset >= base);
+        *self.last.lock() = (Position(0), 0);
+    }
+
+    /// Has places in dropped parts of the log be where it is said that they are dropped.
+    pub(super) fn drop_within(&self, dropped: &[Dropped]) {
+        for (_, offset) in self.index.lock().iter_mut() {
+            *offset = range_of(dropped, *offset).map_or(*offset, |range| range.start);
+        }
+        *self.last.lock() = (Position(0), 0);
     }
 
     /// Returns a place with nothing after `after` before it, where one is known.
     fn before(&self, after: Position) -> Option<u64> {
-        let indexed = self.index.lock().find(Seq(after.0));
+        let index = self.index.lock();
+        let behind = index.partition_point(|(at, _)| *at <= after);
+        let indexed = behind.checked_sub(1).map(|i| index[i].1);
+        drop(index);
         let last = *self.last.lock();
         indexed.max((last.0 <= after && last.1 > 0).then_some(last.1))
     }
@@ -68,21 +91,21 @@ impl Shared {
             let (frame, payload) = match window.find(at).map_err(|e| StoreError::Io(e.to_string()))? {
                 Found::Record(frame, payload) => (frame, payload),
                 // What could not be written was cut off.
-                Found::Nothing => break,
+                Found::Nothing if self.failure.get().is_some() => break,
                 _ => return Err(StoreError::Io(format!("the log is damaged at offset {at}")).into()),
             };
-            if std::mem::take(&mut is_first) {
+            if std::mem::take(&mut is_first) && frame.kind != Kind::Dropped {
                 check_kept(after, &frame)?;
+            }
+            if frame.kind == Kind::Dropped && scan.misses(&frame)? {
+                at_tail = false;
+                break;
             }
             if scan.is_over(&frame, &mut at_tail) {
                 break;
             }
             scan.take(self, &frame, payload)?;
-            at = if frame.kind == Kind::Seal {
-                segment_end + HEADER
-            } else {
-                at + (FRAME + payload.len()) as u64
-            };
+            at = if frame.kind == Kind::Seal { segment_end + HEADER } else { frame.next(payload) };
         }
         let next = if at_tail { scan.next.max(visible) } else { scan.next };
         *self.places.last.lock() = (scan.next, at);
@@ -106,6 +129,17 @@ impl Scan {
         let is_full = self.commits.len() >= self.limit || self.bytes >= PAGE;
         *at_tail = frame.position > self.visible.0 || !is_full;
         frame.position > self.visible.0 || is_full
+    }
+
+    /// Says whether the page ends before records that were dropped; a reader who stands right there is told that he can
+    /// not go on.
+    fn misses(&self, dropped: &Frame) -> Result<bool, ReadLogError> {
+        let oldest = Position(dropped.position);
+        match self.after {
+            _ if !self.commits.is_empty() => Ok(true),
+            Some(given) if given < oldest => Err(ReadLogError::Gone { given, oldest }),
+            _ => Ok(false),
+        }
     }
 
     fn take(&mut self, shared: &Shared, frame: &Frame, payload: &[u8]) -> Result<(), StoreError> {

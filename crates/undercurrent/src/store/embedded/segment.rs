@@ -171,6 +171,17 @@ impl Segments {
         (offset < segment.end()).then_some(segment)
     }
 
+    /// Returns all segments but some of the newest.
+    pub(super) fn all_but(&self, newest: usize) -> Vec<Arc<Segment>> {
+        let segments = self.0.read();
+        segments.values().take(segments.len().saturating_sub(newest)).cloned().collect()
+    }
+
+    /// Forgets the segments before one.
+    pub(super) fn remove_before(&self, base: u64) {
+        self.0.write().retain(|at, _| *at >= base);
+    }
+
     /// Returns the base of the oldest segment.
     pub(super) fn oldest(&self) -> u64 {
         self.0.read().keys().next().copied().unwrap_or(0)

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 use undercurrent_types::{Epoch, Incarnation, Position, Token};
 
+use super::closing::Closing;
 use super::history::History;
 use super::ids::{IdHasher, Ids};
 use super::last::Last;
@@ -42,6 +43,10 @@ pub(super) struct Shared {
     pub(super) tables: Tables,
     pub(super) places: Places,
     pub(super) queue: Queue,
+    /// Ends the thread that gives room back.
+    pub(super) closing: Closing,
+    /// The epoch that the streams have since the last unclean start that may have lost events then.
+    pub(super) unclean_epoch: Epoch,
     pub(super) segments: Arc<Segments>,
     /// Why the log is written no more.
     pub(super) failure: OnceLock<Failure>,

@@ -9,16 +9,15 @@ use tokio::sync::broadcast;
 use undercurrent_types::{Cursor, Durability, Epoch, Seq, StreamName};
 
 use super::control::Change;
+use super::index::{Dropped, Index};
 use crate::store::{Record, Retention, StreamState};
 
 /// How many events a live ring holds. A receiver that falls further behind reads on from the log.
 const LIVE: usize = 1024;
-/// How much log may lie between an event and the index entry before it.
-const INDEX_EVERY: u64 = 64 << 10;
 
 /// One stream.
 ///
-/// About 300 bytes, 16 for each index entry, and the events that the tail still holds.
+/// About 400 bytes, 32 for each of at most 128 marks of its index, and the events that the tail still holds.
 pub(super) struct Stream {
     pub(super) name: StreamName,
     pub(super) durability: Durability,
@@ -51,7 +50,7 @@ pub(super) enum Place {
 
 impl Stream {
     fn new(known: Known, live: Option<broadcast::Sender<Record>>) -> Self {
-        let Known { name, durability, epoch, born, oldest, tail, index, retention } = known;
+        let Known { name, durability, epoch, born, oldest, tail, tail_is_told: _, index, retention } = known;
         let recent = VecDeque::new();
         let inner = Inner { next: tail.next(), visible: tail, oldest, recent, index, retention, live };
         Self { name, durability, epoch, born, inner: Mutex::new(inner) }
@@ -98,8 +97,30 @@ impl Stream {
     }
 
     /// Notes in which commit an event lies.
-    pub(super) fn written(&self, seq: Seq, offset: u64) {
-        self.inner.lock().index.note(seq, offset);
+    pub(super) fn written(&self, record: &Record, offset: u64, time_ms: u64) {
+        self.inner.lock().index.note(record.cursor.seq, offset, time_ms, record.json.len());
+    }
+
+    /// Lets go what need not be kept; says whether that is more than before.
+    pub(super) fn trim(&self, now_ms: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let oldest = inner.index.oldest_kept(&inner.retention, inner.visible, now_ms);
+        if oldest <= inner.oldest {
+            return false;
+        }
+        inner.oldest = oldest;
+        inner.index.trim(oldest);
+        true
+    }
+
+    /// Forgets that there was log before the segment at `base`.
+    pub(super) fn cut(&self, base: u64) {
+        self.inner.lock().index.cut(base);
+    }
+
+    /// Has places in dropped parts of the log be where it is said that they are dropped.
+    pub(super) fn drop_within(&self, dropped: &[Dropped]) {
+        self.inner.lock().index.drop_within(dropped);
     }
 
     /// Shows an event, to readers and then to those who follow.
@@ -180,24 +201,6 @@ impl Stream {
     }
 }
 
-/// Places of commits, by the first seq that they have of a stream; sparse.
-#[derive(Default)]
-pub(super) struct Index(Vec<(Seq, u64)>);
-
-impl Index {
-    /// Takes in the commit of an event, if the entry before it is far enough away.
-    pub(super) fn note(&mut self, seq: Seq, offset: u64) {
-        if self.0.last().is_none_or(|(_, last)| offset - last >= INDEX_EVERY) {
-            self.0.push((seq, offset));
-        }
-    }
-
-    pub(super) fn find(&self, seq: Seq) -> Option<u64> {
-        let behind = self.0.partition_point(|(first, _)| *first <= seq);
-        Some(self.0[behind.checked_sub(1)?].1)
-    }
-}
-
 /// What is known of a stream when it appears: when it is made, or when the store is opened.
 pub(super) struct Known {
     pub(super) name: StreamName,
@@ -207,6 +210,8 @@ pub(super) struct Known {
     pub(super) oldest: Seq,
     /// The last event; the one before the oldest, if there is none.
     pub(super) tail: Seq,
+    /// Whether the tail is only known from a control record; the events themselves may say less, after a full disk.
+    pub(super) tail_is_told: bool,
     pub(super) index: Index,
     pub(super) retention: Retention,
 }
@@ -215,7 +220,8 @@ impl Known {
     /// Returns a stream of which nothing is known before a seq.
     pub(super) fn first_known(name: StreamName, durability: Durability, epoch: Epoch, oldest: Seq) -> Self {
         let (tail, retention) = (Seq(oldest.0 - 1), Retention::of(&name));
-        Self { name, durability, epoch, born: epoch, oldest, tail, index: Index::default(), retention }
+        let (index, tail_is_told) = (Index::default(), false);
+        Self { name, durability, epoch, born: epoch, oldest, tail, tail_is_told, index, retention }
     }
 }
 
@@ -296,6 +302,11 @@ impl Streams {
             // Somebody may have come in between.
             self.all.write().take_if(|all| all.receiver_count() == 0);
         }
+    }
+
+    /// Returns every stream.
+    pub(super) fn all(&self) -> Vec<Arc<Stream>> {
+        self.by_name.read().values().cloned().collect()
     }
 
     /// Returns every stream with its tail, by name.

@@ -86,6 +86,13 @@ impl Tables {
         }
     }
 
+    /// Says whether a row is what was written at a position, and nothing later.
+    pub(super) fn is_newest(&self, table: &str, id: &str, at: Position) -> bool {
+        let tables = self.0.lock();
+        let cell = tables.get(table).and_then(|table| table.rows.get(id));
+        cell.and_then(|cell| cell.newest.as_ref()).is_some_and(|row| row.revision == at)
+    }
+
     /// Takes in a row that was found in the log.
     pub(super) fn restore(&self, table: &str, id: &str, value: Option<&[u8]>, at: Position) {
         let found = row(at, value.map(Bytes::copy_from_slice));

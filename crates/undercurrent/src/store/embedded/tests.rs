@@ -5,5 +5,6 @@ mod disk;
 mod durability;
 mod full;
 mod recovery;
+mod retention;
 mod streams;
 mod support;

@@ -33,6 +33,8 @@ struct State {
     failing: Option<Failing>,
     /// How many bytes all files together may have.
     capacity: Option<usize>,
+    /// What a crash would have left before each change.
+    images: Option<Vec<MemoryDisk>>,
 }
 
 /// Dropping it lets syncs go on.
@@ -101,6 +103,23 @@ impl MemoryDisk {
     /// Has operations succeed again.
     pub(super) fn mend(&self) {
         self.0.state.lock().failing = None;
+    }
+
+    /// Keeps what a crash would leave before every change from now on.
+    pub(super) fn keep_images(&self) {
+        self.0.state.lock().images = Some(Vec::new());
+    }
+
+    /// Returns what was kept: for each change what the end of the machine would have left, and of the process.
+    pub(super) fn take_images(&self) -> Vec<MemoryDisk> {
+        self.0.state.lock().images.take().unwrap_or_default()
+    }
+
+    fn about_to_change(&self) {
+        if self.0.state.lock().images.is_some() {
+            let images = [self.crash(|| false), self.copy()];
+            self.0.state.lock().images.as_mut().unwrap().extend(images);
+        }
     }
 
     /// Lets files grow by so many bytes and no further.
@@ -227,6 +246,7 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.about_to_change();
         let mut state = self.0.state.lock();
         let content = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.files.insert(to.to_owned(), content);
@@ -234,6 +254,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.about_to_change();
         self.0.state.lock().files.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
@@ -274,6 +295,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.disk.about_to_change();
         self.disk.check(Failing::Writes)?;
         let room = self.disk.room_for(&self.content, at as usize + bytes.len(), bytes.len());
         let mut content = self.content.lock();
@@ -283,6 +305,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.about_to_change();
         let mut state = self.disk.0.state.lock();
         state.syncs += 1;
         state.syncs_waiting += 1;
@@ -300,6 +323,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.about_to_change();
         let mut content = self.content.lock();
         content.bytes.resize(len as usize, 0);
         content.synced.truncate(len as usize);

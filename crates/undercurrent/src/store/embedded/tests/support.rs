@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -10,6 +11,7 @@ use undercurrent_types::Durability;
 
 use super::disk::MemoryDisk;
 use crate::store::contract::{Subject, batch, new};
+use crate::store::embedded::clean::Cleaner;
 use crate::store::embedded::frame::{FRAME, Found, Frame, find};
 use crate::store::embedded::segment::{HEADER, SegmentHeader};
 use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
@@ -17,7 +19,12 @@ use crate::store::{NewEvent, Published, Store};
 
 /// Small segments, so that tests go through many of them.
 pub(super) fn small() -> StoreOptions {
-    StoreOptions { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..StoreOptions::default() }
+    StoreOptions {
+        segment_bytes: 64 << 10,
+        first_segment_bytes: 16 << 10,
+        clean_every: None,
+        ..StoreOptions::default()
+    }
 }
 
 /// A store in a directory of its own.
@@ -49,6 +56,20 @@ impl Subject for InDirectory {
 }
 
 const DIR: &str = "/data";
+
+/// Has streams let go what they need not keep, and gives room back, as if it were later.
+pub(super) async fn clean(store: &EmbeddedStore, disk: &MemoryDisk) {
+    clean_before(store, disk, Duration::ZERO).await;
+}
+
+/// The same, without what is not that old yet.
+pub(super) async fn clean_before(store: &EmbeddedStore, disk: &MemoryDisk, ids_known: Duration) {
+    let mut cleaner = Cleaner::new(store.shared.clone(), Arc::new(disk.clone()), log());
+    cleaner.ids_known = ids_known;
+    // Each pass rewrites one segment at most.
+    let passes = move || (0..40).for_each(|_| cleaner.pass().unwrap());
+    tokio::task::spawn_blocking(passes).await.unwrap();
+}
 
 /// The directory of the log.
 pub(super) fn log() -> PathBuf {
