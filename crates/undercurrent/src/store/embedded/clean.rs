@@ -12,16 +12,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use undercurrent_types::{Epoch, Key, Position, StreamName};
 
+use super::checkpoint::Checkpoint;
+use super::closing::Turn;
 use super::commit::{CommitView, EventView};
 use super::control::{Change, decode, encode};
 use super::file::Disk;
 use super::frame::{FRAME, Frame, Kind};
 use super::ids::WINDOW;
+use super::index::Dropped;
 use super::log::now_ms;
 use super::manage::Done;
 use super::rewrite::{Hole, for_each_record, rewrite, take_out};
@@ -31,6 +34,8 @@ use super::streams::Stream;
 
 /// How many of the newest segments are left alone: the one that is written, and those whose invalidations are known.
 const NEWEST: usize = 3;
+/// Making a checkpoint reads and writes about its own size, so it is made when the log has grown by twice that.
+const CHECKPOINT_COST: u64 = 2;
 /// About how many bytes a control record has at most.
 const CONTROL: usize = 1 << 20;
 
@@ -45,6 +50,10 @@ pub(super) struct Cleaner {
     trims: u64,
     /// For how long a commit stays although no event of it is kept, so that after a restart its ids are still known.
     pub(super) ids_known: Duration,
+    /// Up to where the last checkpoint goes, and how many bytes it has.
+    checkpoint: (u64, u64),
+    /// How many times its own size the log has to grow before another checkpoint is made.
+    pub(super) checkpoint_cost: u64,
 }
 
 /// A fact or a row that has to outlive its commit.
@@ -73,20 +82,70 @@ struct Look {
 
 impl Cleaner {
     pub(super) fn new(shared: Arc<Shared>, disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
-        Self { shared, disk, dir, looked: HashMap::new(), trims: 0, ids_known: WINDOW }
+        Self {
+            shared,
+            disk,
+            dir,
+            looked: HashMap::new(),
+            trims: 0,
+            ids_known: WINDOW,
+            checkpoint: (0, 0),
+            checkpoint_cost: CHECKPOINT_COST,
+        }
     }
 
-    /// Makes a pass every so often, until the store is closed.
+    /// Makes a pass every so often and a checkpoint when segments were sealed, until the store is closed.
     pub(super) fn run(mut self, every: Duration) {
-        while !self.shared.closing.wait(every) {
-            if let Err(e) = self.pass() {
-                tracing::warn!(reason = %e, "room could not be given back, which is tried again");
+        let mut turn = Turn::Woken;
+        let mut next_pass = Instant::now().checked_add(every);
+        while turn != Turn::Closing {
+            let done = match turn {
+                Turn::Due => {
+                    next_pass = Instant::now().checked_add(every);
+                    self.pass()
+                }
+                _ => self.make_checkpoint(),
+            };
+            if let Err(e) = done {
+                tracing::warn!(reason = %e, "the log could not be tidied, which is tried again");
             }
+            turn = self.shared.closing.wait(next_pass);
         }
+    }
+
+    /// Makes a checkpoint of what was sealed, if that is more than making one costs.
+    pub(super) fn make_checkpoint(&mut self) -> io::Result<()> {
+        let all = self.shared.segments.all_but(0);
+        let Some(current) = all.last() else { return Ok(()) };
+        let (from, len) = self.checkpoint;
+        if current.header.base <= from.saturating_add(self.checkpoint_cost * len) {
+            return Ok(());
+        }
+        let loaded = Checkpoint::load(&*self.disk, &self.dir, &all);
+        let mut checkpoint = loaded.unwrap_or_else(|| Checkpoint::empty(&all));
+        if checkpoint.next + 1 < all.len() {
+            checkpoint.advance(&all)?;
+            checkpoint.save(&*self.disk, &self.dir, &all)?;
+        }
+        self.checkpoint = (all[checkpoint.next].header.base, checkpoint.len);
+        Ok(())
+    }
+
+    /// Changes the checkpoint before records are dropped that it has places of. The new places are right before, too.
+    fn drop_from_checkpoint(&self, dropped: &[Dropped]) -> io::Result<()> {
+        let all = self.shared.segments.all_but(0);
+        let Some(mut checkpoint) = Checkpoint::load(&*self.disk, &self.dir, &all) else { return Ok(()) };
+        let to = all[checkpoint.next].header.base;
+        if dropped.iter().all(|range| range.start >= to) {
+            return Ok(());
+        }
+        checkpoint.drop_within(dropped);
+        checkpoint.save(&*self.disk, &self.dir, &all)
     }
 
     /// Lets go what streams need not keep, and looks at segments: removes all that it can, and rewrites at most one.
     pub(super) fn pass(&mut self) -> io::Result<()> {
+        self.make_checkpoint()?;
         self.trim()?;
         let now = (self.trims, self.shared.epoch());
         let sealed = self.shared.segments.all_but(NEWEST);
@@ -252,6 +311,7 @@ impl Cleaner {
         self.leave(&look.left, &[], self.shared.segments.oldest())?;
         let dropped: Vec<_> = look.holes.iter().map(Hole::range).collect();
         // The first record of a hole is there in both files, so first the places are set, then the files are changed.
+        self.drop_from_checkpoint(&dropped)?;
         self.shared.drop_within(&dropped);
         let rewritten = rewrite(&*self.disk, &self.dir, segment, &look.holes)?;
         self.shared.segments.insert(Arc::new(rewritten));
@@ -339,7 +399,7 @@ impl Shared {
         self.segments.remove_before(base);
     }
 
-    fn drop_within(&self, dropped: &[super::index::Dropped]) {
+    fn drop_within(&self, dropped: &[Dropped]) {
         self.streams.all().iter().for_each(|stream| stream.drop_within(dropped));
         self.places.drop_within(dropped);
         self.history.lock().forget(|offset| super::index::range_of(dropped, offset).is_some());

@@ -1,31 +1,58 @@
-//! Telling a thread that waits for its next turn that there is none.
+//! Telling a thread that waits for its next turn that it has come, or that there is none.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Said once, and waited for by one thread.
+/// Waited for by one thread.
 #[derive(Default)]
 pub(super) struct Closing {
-    closing: Mutex<bool>,
+    said: Mutex<Said>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Said {
+    closing: bool,
+    woken: bool,
+}
+
+/// Why the waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Somebody woke the thread.
+    Woken,
+    /// The time has come.
+    Due,
+    /// There is no next turn.
+    Closing,
 }
 
 impl Closing {
     pub(super) fn say(&self) {
-        *self.closing.lock() = true;
+        self.said.lock().closing = true;
         self.changed.notify_all();
     }
 
-    /// Waits for so long, or until it is said; says whether it was.
-    pub(super) fn wait(&self, at_most: Duration) -> bool {
-        let mut closing = self.closing.lock();
-        match Instant::now().checked_add(at_most) {
+    /// Has the thread take a turn now.
+    pub(super) fn wake(&self) {
+        self.said.lock().woken = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is said, somebody wakes the thread, or a time has come; without one, for ever.
+    pub(super) fn wait(&self, until: Option<Instant>) -> Turn {
+        let mut said = self.said.lock();
+        let waits = |said: &mut Said| !said.closing && !said.woken;
+        match until {
             Some(until) => {
-                self.changed.wait_while_until(&mut closing, |closing| !*closing, until);
+                self.changed.wait_while_until(&mut said, waits, until);
             }
-            None => self.changed.wait_while(&mut closing, |closing| !*closing),
+            None => self.changed.wait_while(&mut said, waits),
         }
-        *closing
+        if said.closing {
+            return Turn::Closing;
+        }
+        if std::mem::take(&mut said.woken) { Turn::Woken } else { Turn::Due }
     }
 }

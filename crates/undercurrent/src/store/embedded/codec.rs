@@ -48,7 +48,47 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// Takes bytes behind their length.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = usize::try_from(self.u64()?).map_err(|_| Malformed)?;
+        self.take(len)
+    }
+
+    /// Takes text behind its length, and reads it.
+    pub(super) fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, Malformed> {
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)?;
+        text.parse().map_err(|_| Malformed)
+    }
+
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.take(len)?).map_err(|_| Malformed)
+    }
+}
+
+/// Writes fields one after the other, as [`Fields`] reads them.
+#[derive(Default)]
+pub(super) struct Out(Vec<u8>);
+
+impl Out {
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    pub(super) fn u64s(&mut self, values: &[u64]) {
+        values.iter().for_each(|value| self.u64(*value));
+    }
+
+    /// Writes bytes behind their length.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.u64(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.0
     }
 }

@@ -102,8 +102,7 @@ impl<'a> Change<'a> {
         match self {
             Self::Stream { epoch, born, oldest, tail, retention, .. } => {
                 put(&[epoch.0, born.0, oldest.0, tail.0]);
-                let age = retention.age.map(|age| age.as_millis() as u64);
-                put(&[age, retention.bytes, retention.count].map(|limit| limit.unwrap_or(u64::MAX)));
+                put(&limits(retention));
             }
             Self::Deleted { epoch, .. } => put(&[epoch.0]),
             Self::Base { from, epoch, unclean, reserved } => put(&[*from, epoch.0, unclean.0, reserved.0]),
@@ -171,7 +170,13 @@ fn length(fields: &mut Fields<'_>) -> Result<usize, Malformed> {
     usize::try_from(fields.u64()?).map_err(|_| Malformed)
 }
 
-fn retention(fields: &mut Fields<'_>) -> Result<Retention, Malformed> {
+/// Returns how much a stream keeps as it is written: age in milliseconds, bytes, count; all ones for no limit.
+pub(super) fn limits(retention: &Retention) -> [u64; 3] {
+    let age = retention.age.map(|age| age.as_millis() as u64);
+    [age, retention.bytes, retention.count].map(|limit| limit.unwrap_or(u64::MAX))
+}
+
+pub(super) fn retention(fields: &mut Fields<'_>) -> Result<Retention, Malformed> {
     let limit = |value: u64| (value != u64::MAX).then_some(value);
     let [age, bytes, count] = [limit(fields.u64()?), limit(fields.u64()?), limit(fields.u64()?)];
     Ok(Retention { age: age.map(Duration::from_millis), bytes, count })

@@ -107,6 +107,7 @@ impl Flusher {
             return;
         }
         let was_full = self.shared.full.lock().is_some();
+        let segment = self.log.segment_base();
         let mut waiting = std::mem::take(&mut self.deferred);
         waiting.extend(items);
         let mut placed = Vec::with_capacity(waiting.len());
@@ -114,6 +115,9 @@ impl Flusher {
             Ok(()) => self.write_and_show(waiting, &mut placed),
             Err(e) => self.write_what_gives_room(e, waiting, &mut placed),
         };
+        if self.log.segment_base() != segment {
+            self.shared.closing.wake();
+        }
         match result {
             Ok(()) if was_full => {
                 tracing::info!("the disk has room again: events are accepted");

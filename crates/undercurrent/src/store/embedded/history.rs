@@ -5,6 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use undercurrent_types::{Name, Position};
 
+use super::codec::{Fields, Malformed, Out};
+
 /// How many invalidations are remembered, all names together. About 100 bytes each.
 const REMEMBERED: usize = 1 << 16;
 /// How many of one name.
@@ -74,6 +76,29 @@ impl History {
             positions.retain(|at| commits.binary_search_by_key(at, |past| past.at).is_ok());
             !positions.is_empty()
         });
+    }
+
+    /// Writes the commits that lie in the log.
+    pub(super) fn encode(&self, out: &mut Out) {
+        let in_log = self.commits.iter().filter_map(|past| match past.source {
+            Source::Log(offset) => Some((past, offset)),
+            Source::Memory(_) => None,
+        });
+        out.u64(in_log.clone().count() as u64);
+        for (past, offset) in in_log {
+            out.u64s(&[past.at.0, offset, past.names.len() as u64]);
+            past.names.iter().for_each(|name| out.bytes(name.as_str().as_bytes()));
+        }
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        let mut history = Self::default();
+        for _ in 0..fields.u64()? {
+            let (at, offset, names) = (Position(fields.u64()?), fields.u64()?, fields.u64()?);
+            let names = (0..names).map(|_| fields.parsed()).collect::<Result<_, _>>()?;
+            history.push(at, names, Source::Log(offset));
+        }
+        Ok(history)
     }
 
     /// Notes where in the log a commit lies.

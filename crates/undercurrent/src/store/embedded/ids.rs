@@ -1,28 +1,47 @@
 //! The ids that have been published of late: what makes publishing idempotent.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::Hash;
 use std::time::Duration;
 
+use siphasher::sip128::{Hasher128, SipHasher13};
 use undercurrent_types::{Epoch, Seq};
+
+use super::codec::{Fields, Malformed, Out};
+use super::log::random;
 
 /// How many ids are remembered.
 pub(super) const REMEMBERED: usize = 1 << 20;
 /// For how long an id is remembered.
 pub(super) const WINDOW: Duration = Duration::from_secs(600);
 
-/// The hash of a stream, a source and an id: 128 bits under keys that only this process knows.
+/// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct IdKey(u64, u64);
 
-/// Makes [`IdKey`]s. Shared by all publishers, without a lock.
-#[derive(Default)]
-pub(super) struct IdHasher(RandomState, RandomState);
+/// Makes [`IdKey`]s. Shared by all publishers, without a lock. Its keys are random, and kept in the checkpoint.
+pub(super) struct IdHasher(u64, u64);
+
+impl Default for IdHasher {
+    fn default() -> Self {
+        Self(random(), random())
+    }
+}
 
 impl IdHasher {
     pub(super) fn hash(&self, stream: &str, source: &str, id: &str) -> IdKey {
-        let parts = (stream, source, id);
-        IdKey(self.0.hash_one(parts), self.1.hash_one(parts))
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        (stream, source, id).hash(&mut hasher);
+        let hash = hasher.finish128();
+        IdKey(hash.h1, hash.h2)
+    }
+
+    pub(super) fn encode(&self, out: &mut Out) {
+        out.u64s(&[self.0, self.1]);
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self(fields.u64()?, fields.u64()?))
     }
 }
 
@@ -74,6 +93,29 @@ impl Ids {
             // Else an old place in the row would end the window of an id that is given again.
             self.by_age.retain(|(_, key)| self.given.contains_key(key));
         }
+    }
+
+    pub(super) fn encode(&self, out: &mut Out) {
+        let known = self.by_age.iter().filter_map(|(time, key)| Some((time, key, self.given.get(key)?)));
+        out.u64(known.clone().count() as u64);
+        for (time, key, given) in known {
+            out.u64s(&[*time, key.0, key.1, given.epoch.0, given.seq.0]);
+            out.raw(&given.hash);
+        }
+    }
+
+    /// Reads the ids that the window has not passed.
+    pub(super) fn decode(fields: &mut Fields<'_>, now_ms: u64) -> Result<Self, Malformed> {
+        let begin = now_ms.saturating_sub(WINDOW.as_millis() as u64);
+        let mut ids = Self::default();
+        for _ in 0..fields.u64()? {
+            let (time, key) = (fields.u64()?, IdKey(fields.u64()?, fields.u64()?));
+            let (epoch, seq, hash) = (Epoch(fields.u64()?), Seq(fields.u64()?), fields.array()?);
+            if time >= begin {
+                ids.insert(key, Given { epoch, seq, hash }, time);
+            }
+        }
+        Ok(ids)
     }
 
     fn forget_oldest(&mut self) {

@@ -2,6 +2,7 @@
 
 use undercurrent_types::Seq;
 
+use super::codec::{Fields, Malformed, Out};
 use super::segment::HEADER;
 use crate::store::Retention;
 
@@ -103,6 +104,23 @@ impl Index {
         if let Some(first) = self.marks.first_mut().filter(|first| first.offset < base) {
             first.offset = base + HEADER;
         }
+    }
+
+    pub(super) fn encode(&self, out: &mut Out) {
+        out.u64s(&[u64::from(self.halved), self.bytes, self.time_ms, self.marks.len() as u64]);
+        for mark in &self.marks {
+            out.u64s(&[mark.seq.0, mark.offset, mark.time_ms, mark.bytes]);
+        }
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        let halved = u32::try_from(fields.u64()?).map_err(|_| Malformed)?;
+        let (bytes, time_ms, count) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let mark = |_| {
+            let (seq, offset) = (Seq(fields.u64()?), fields.u64()?);
+            Ok(Mark { seq, offset, time_ms: fields.u64()?, bytes: fields.u64()? })
+        };
+        Ok(Self { marks: (0..count).map(mark).collect::<Result<_, _>>()?, halved, bytes, time_ms })
     }
 
     /// Has marks of dropped records show to where it is said that they are.

@@ -6,8 +6,15 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use undercurrent_types::{Epoch, Key, Position, StreamName};
 
+use super::codec::{Fields, Malformed, Out};
+
 /// Values up to this size stay in memory; of larger ones only the place in the log does.
 const SMALL: usize = 4 << 10;
+
+/// How a state is written in a checkpoint.
+const DELETED: u64 = 0;
+const VALUE: u64 = 1;
+const IN_LOG: u64 = 2;
 
 /// `latest`. A read-write lock, since projections read it and only the appender and the flusher write.
 ///
@@ -101,6 +108,45 @@ impl Latest {
         {
             fact.state = State::InLog { offset, event };
         }
+    }
+
+    pub(super) fn encode(&self, out: &mut Out) {
+        let by_key = self.0.read();
+        out.u64(by_key.len() as u64);
+        for (key, Fact { at, of, state }) in by_key.iter() {
+            out.bytes(key.as_str().as_bytes());
+            out.bytes(of.0.as_str().as_bytes());
+            out.u64s(&[at.0, of.1.0]);
+            match state {
+                State::Deleted => out.u64(DELETED),
+                State::Value(value) => {
+                    out.u64(VALUE);
+                    out.bytes(value);
+                }
+                State::InLog { offset, event } => {
+                    out.u64s(&[IN_LOG, *offset, *event as u64]);
+                }
+            }
+        }
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        let latest = Self::default();
+        for _ in 0..fields.u64()? {
+            let (key, stream) = (fields.parsed()?, fields.parsed()?);
+            let (at, epoch) = (Position(fields.u64()?), Epoch(fields.u64()?));
+            let state = match fields.u64()? {
+                DELETED => State::Deleted,
+                VALUE => State::Value(Bytes::copy_from_slice(fields.bytes()?)),
+                IN_LOG => {
+                    let (offset, event) = (fields.u64()?, fields.u64()?);
+                    State::InLog { offset, event: usize::try_from(event).map_err(|_| Malformed)? }
+                }
+                _ => return Err(Malformed),
+            };
+            latest.put(&key, at, (&stream, epoch), state);
+        }
+        Ok(latest)
     }
 
     /// Returns the state of a key, where an event carried one.

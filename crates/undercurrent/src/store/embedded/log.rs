@@ -68,6 +68,11 @@ impl Log {
         self.at
     }
 
+    /// Returns the base of the segment that is written.
+    pub(super) fn segment_base(&self) -> u64 {
+        self.segment.header.base
+    }
+
     /// Places a record and returns its offset. Going on in the next segment writes and syncs what came before.
     pub(super) fn place(
         &mut self,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use undercurrent_types::Incarnation;
 
+use super::checkpoint::{self, Checkpoint};
 use super::error::OpenStoreError;
 use super::file::Disk;
 use super::frame::{FRAME, Found, Frame, Kind};
@@ -52,10 +53,11 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
         .iter()
         .map(|base| open_segment(disk, &dir.join(file_name(*base)), *base).map(Arc::new))
         .collect::<Result<_, _>>()?;
-    // The one before the last may be the current one, and the one before that has the tail of the history.
-    let history_from = bases[bases.len().saturating_sub(3)];
-    let mut replay = Replay::new(now_ms(), bases[0], history_from);
-    let (last, stop) = read_all(&all, &mut replay)?;
+    let loaded = Checkpoint::load(disk, dir, &all);
+    let Checkpoint { mut replay, next: first, .. } = loaded.unwrap_or_else(|| Checkpoint::empty(&all));
+    check_whole(&all[..=first])?;
+    let (last, stop) = read_all(&all[first..], &mut replay)?;
+    let last = first + last;
     if bases[0] > replay.from {
         let reason =
             format!("the log begins here, and what it needs begins with `{}`", file_name(replay.from));
@@ -121,13 +123,26 @@ fn begin(disk: &dyn Disk, dir: &Path, size: u64) -> Result<Recovered, OpenStoreE
 /// Returns the bases of all segments in order, and clears away one that was being made.
 fn segment_bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, OpenStoreError> {
     let names = disk.list(dir).map_err(OpenStoreError::io(dir, "listed"))?;
-    for unfinished in names.iter().filter(|name| [UNFINISHED, REWRITE].contains(&name.as_str())) {
+    for unfinished in
+        names.iter().filter(|name| [UNFINISHED, REWRITE, checkpoint::UNFINISHED].contains(&name.as_str()))
+    {
         let path = dir.join(unfinished);
         disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
     }
     let mut bases: Vec<_> = names.iter().filter_map(|name| base_of(name)).collect();
     bases.sort_unstable();
     Ok(bases)
+}
+
+/// Refuses a log with a segment missing among those that are not read.
+fn check_whole(all: &[Arc<Segment>]) -> Result<(), OpenStoreError> {
+    let broken = all.windows(2).find(|pair| pair[0].end() != pair[1].header.base);
+    broken.map_or(Ok(()), |pair| Err(missing_after(&pair[0], pair[0].end())))
+}
+
+fn missing_after(segment: &Segment, at: u64) -> OpenStoreError {
+    let reason = format!("the segment `{}` that follows is missing", file_name(segment.end()));
+    corrupt(segment, at, reason)
 }
 
 fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
@@ -162,8 +177,7 @@ fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), 
             }
             (Stop::Sealed(_), None) => return Ok((i, stop)),
             (Stop::Sealed(at), Some(next)) if next.header.base != segment.end() => {
-                let reason = format!("the segment `{}` that follows is missing", file_name(segment.end()));
-                return Err(corrupt(segment, *at, reason));
+                return Err(missing_after(segment, *at));
             }
             (Stop::Sealed(_), Some(next)) if !is_used(next)? => return Ok((i, stop)),
             (Stop::Sealed(_), Some(_)) => {}

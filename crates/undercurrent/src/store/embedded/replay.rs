@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use undercurrent_types::{Cursor, Durability, Epoch, Key, Name, Position, Seq};
 
-use super::codec::{Fields, Malformed};
+use super::codec::{Fields, Malformed, Out};
 use super::commit::{CommitView, EventView};
 use super::control::{Change, decode};
 use super::frame::{Frame, Kind};
 use super::history::{History, Source};
 use super::ids::{Given, IdHasher, Ids, WINDOW};
-use super::index::Index;
+use super::index::{Dropped, Index, range_of};
 use super::latest::Latest;
 use super::scan::Places;
 use super::segment::HEADER;
@@ -68,6 +68,76 @@ impl Replay {
             now_ms,
             history_from,
         }
+    }
+
+    /// Writes all of it, for a checkpoint.
+    pub(super) fn encode(&self, out: &mut Out) {
+        let closed_at = self.closed_at.map_or(u64::MAX, |at| at.0);
+        let numbers =
+            [self.start, self.reserved.0, closed_at, self.volatile_epoch.0, self.epoch.0, self.from];
+        out.u64s(&numbers);
+        out.u64(u64::from(self.has_holes));
+        out.u64(self.streams.len() as u64);
+        self.streams.values().for_each(|stream| stream.encode(out));
+        self.id_hasher.encode(out);
+        self.ids.encode(out);
+        self.latest.encode(out);
+        self.history.encode(out);
+        self.tables.encode(out);
+        self.places.encode(out);
+    }
+
+    /// Reads what a checkpoint has, for a log that begins at an offset by now.
+    pub(super) fn decode(
+        fields: &mut Fields<'_>,
+        now_ms: u64,
+        begins_at: u64,
+        history_from: u64,
+    ) -> Result<Self, Malformed> {
+        let (start, reserved, closed_at) = (fields.u64()?, Position(fields.u64()?), fields.u64()?);
+        let (volatile_epoch, epoch, from) = (Epoch(fields.u64()?), Epoch(fields.u64()?), fields.u64()?);
+        let has_holes = fields.u64()? != 0 || begins_at > 0;
+        let mut streams = HashMap::new();
+        for _ in 0..fields.u64()? {
+            let mut known = Known::decode(fields)?;
+            known.index.cut(begins_at);
+            streams.insert(known.name.to_string(), known);
+        }
+        let id_hasher = IdHasher::decode(fields)?;
+        let ids = Ids::decode(fields, now_ms)?;
+        let latest = Latest::decode(fields)?;
+        let mut history = History::decode(fields)?;
+        history.forget(|offset| offset < history_from);
+        let (tables, places) = (Tables::decode(fields)?, Places::decode(fields)?);
+        places.cut(begins_at);
+        let closed_at = (closed_at != u64::MAX).then_some(Position(closed_at));
+        Ok(Self {
+            streams,
+            ids,
+            id_hasher,
+            latest,
+            history,
+            tables,
+            places,
+            start,
+            reserved,
+            closed_at,
+            volatile_epoch,
+            epoch,
+            from,
+            begins_at,
+            has_holes,
+            now_ms,
+            history_from,
+        })
+    }
+
+    /// Has places in dropped parts of the log be where it is said that they are dropped.
+    pub(super) fn drop_within(&mut self, dropped: &[Dropped]) {
+        self.has_holes = true;
+        self.streams.values_mut().for_each(|stream| stream.index.drop_within(dropped));
+        self.places.drop_within(dropped);
+        self.history.forget(|offset| range_of(dropped, offset).is_some());
     }
 
     /// Takes in a record; the error says what can not be.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use undercurrent_types::{Cursor, Position};
 
+use super::codec::{Fields, Malformed, Out};
 use super::commit::CommitView;
 use super::frame::{Found, Frame, Kind};
 use super::index::{Dropped, range_of};
@@ -50,6 +51,22 @@ impl Places {
             *offset = range_of(dropped, *offset).map_or(*offset, |range| range.start);
         }
         *self.last.lock() = (Position(0), 0);
+    }
+
+    pub(super) fn encode(&self, out: &mut Out) {
+        let index = self.index.lock();
+        out.u64(index.len() as u64);
+        for (at, offset) in index.iter() {
+            out.u64s(&[at.0, *offset]);
+        }
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        let places = Self::default();
+        for _ in 0..fields.u64()? {
+            places.index.lock().push((Position(fields.u64()?), fields.u64()?));
+        }
+        Ok(places)
     }
 
     /// Returns a place with nothing after `after` before it, where one is known.

@@ -8,7 +8,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 use undercurrent_types::{Cursor, Durability, Epoch, Seq, StreamName};
 
-use super::control::Change;
+use super::codec::{Fields, Malformed, Out};
+use super::commit::{durability_code, durability_of};
+use super::control::{self, Change};
 use super::index::{Dropped, Index};
 use crate::store::{Record, Retention, StreamState};
 
@@ -217,6 +219,28 @@ pub(super) struct Known {
 }
 
 impl Known {
+    pub(super) fn encode(&self, out: &mut Out) {
+        out.bytes(self.name.as_str().as_bytes());
+        out.raw(&[durability_code(self.durability), u8::from(self.tail_is_told)]);
+        out.u64s(&[self.epoch.0, self.born.0, self.oldest.0, self.tail.0]);
+        out.u64s(&control::limits(&self.retention));
+        self.index.encode(out);
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: fields.parsed()?,
+            durability: durability_of(fields.u8()?)?,
+            tail_is_told: fields.u8()? != 0,
+            epoch: Epoch(fields.u64()?),
+            born: Epoch(fields.u64()?),
+            oldest: Seq(fields.u64()?),
+            tail: Seq(fields.u64()?),
+            retention: control::retention(fields)?,
+            index: Index::decode(fields)?,
+        })
+    }
+
     /// Returns a stream of which nothing is known before a seq.
     pub(super) fn first_known(name: StreamName, durability: Durability, epoch: Epoch, oldest: Seq) -> Self {
         let (tail, retention) = (Seq(oldest.0 - 1), Retention::of(&name));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use undercurrent_types::Position;
 
+use super::codec::{Fields, Malformed, Out};
 use crate::store::{PublishError, Row, RowWrite};
 
 /// The most rows of one table.
@@ -97,6 +98,30 @@ impl Tables {
     pub(super) fn restore(&self, table: &str, id: &str, value: Option<&[u8]>, at: Position) {
         let found = row(at, value.map(Bytes::copy_from_slice));
         put(&mut self.0.lock(), table, id, |cell| *cell = Cell { newest: found.clone(), shown: found });
+    }
+
+    /// Writes the durable rows.
+    pub(super) fn encode(&self, out: &mut Out) {
+        let tables = self.0.lock();
+        let rows = tables.iter().flat_map(|(name, table)| table.rows.iter().map(move |row| (name, row)));
+        let shown = rows.filter_map(|(table, (id, cell))| Some((table, id, cell.shown.as_ref()?)));
+        out.u64(shown.clone().count() as u64);
+        for (table, id, row) in shown {
+            out.bytes(table.as_bytes());
+            out.bytes(id.as_bytes());
+            out.u64(row.revision.0);
+            out.bytes(&row.value);
+        }
+    }
+
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        let tables = Self::default();
+        for _ in 0..fields.u64()? {
+            let (table, id): (String, String) = (fields.parsed()?, fields.parsed()?);
+            let at = Position(fields.u64()?);
+            tables.restore(&table, &id, Some(fields.bytes()?), at);
+        }
+        Ok(tables)
     }
 
     /// Returns a row as far as it is durable.

@@ -1,5 +1,6 @@
 //! Tests of the whole store: the contract, and what concerns only this one.
 
+mod checkpoint;
 mod contract;
 mod disk;
 mod durability;

@@ -305,18 +305,21 @@ async fn places_in_what_was_dropped_lead_to_what_is_left() {
         let store = open_with(&disk, options).unwrap();
         keep(&store, "many", count(kept)).await;
         clean(&store, &disk).await;
-        let epoch = store.tail(&stream("many")).epoch;
-        for seq in 400 - kept..400 {
-            let after = Some(Cursor { epoch, seq: Seq(seq) });
-            let page = store.read_stream(&stream("many"), after, 1).await.unwrap();
-            assert_eq!(ids(&page.records), [seq.to_string()]);
-        }
-        for position in 1..400 {
-            match store.read_log(Some(Position(position)), 1).await {
-                Ok(page) => assert!(page.commits[0].token.position > Position(position)),
-                Err(ReadLogError::Gone { oldest, .. }) => assert!(oldest > Position(position)),
-                Err(other) => panic!("{other}"),
+        for store in [store, open_with(&disk.copy(), options).unwrap()] {
+            let epoch = store.tail(&stream("many")).epoch;
+            for seq in 400 - kept..400 {
+                let after = Some(Cursor { epoch, seq: Seq(seq) });
+                let page = store.read_stream(&stream("many"), after, 1).await.unwrap();
+                assert_eq!(ids(&page.records), [seq.to_string()]);
             }
+            for position in 1..400 {
+                match store.read_log(Some(Position(position)), 1).await {
+                    Ok(page) => assert!(page.commits[0].token.position > Position(position)),
+                    Err(ReadLogError::Gone { oldest, .. }) => assert!(oldest > Position(position)),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            assert_eq!(read_all(&store, "few", 99).await.len(), 10);
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn clean(store: &EmbeddedStore, disk: &MemoryDisk) {
 /// The same, without what is not that old yet.
 pub(super) async fn clean_before(store: &EmbeddedStore, disk: &MemoryDisk, ids_known: Duration) {
     let mut cleaner = Cleaner::new(store.shared.clone(), Arc::new(disk.clone()), log());
-    cleaner.ids_known = ids_known;
+    (cleaner.ids_known, cleaner.checkpoint_cost) = (ids_known, 0);
     // Each pass rewrites one segment at most.
     let passes = move || (0..40).for_each(|_| cleaner.pass().unwrap());
     tokio::task::spawn_blocking(passes).await.unwrap();
@@ -82,7 +82,7 @@ pub(super) fn segment(base: u64) -> PathBuf {
 }
 
 pub(super) fn segments(disk: &MemoryDisk) -> Vec<String> {
-    disk.names(&log())
+    disk.names(&log()).into_iter().filter(|name| name.ends_with(".seg")).collect()
 }
 
 pub(super) fn open(disk: &MemoryDisk) -> EmbeddedStore {
