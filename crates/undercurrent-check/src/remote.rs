@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, broadcast, watch};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
     Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published,
-    ReadLogError, ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamSettings, StreamState,
+    ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
+    StreamSettings, StreamState,
 };
 use undercurrent::types::Position;
 use undercurrent::{Cursor, Key, Name, StreamName, Token};
@@ -205,6 +206,10 @@ impl Store for Remote {
 
     fn last(&self, name: &Name) -> (Option<Position>, bool) {
         self.inner.last(name)
+    }
+
+    fn scrub<'a>(&'a self, secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
+        self.inner.scrub(secret)
     }
 
     fn row(&self, table: &str, id: &str) -> Option<Row> {

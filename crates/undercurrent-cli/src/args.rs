@@ -73,6 +73,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: RulesVerb,
     },
+    /// Take a secret that was stored by mistake out of the log, the last states and the memory
+    Scrub(Scrub),
     /// Say what the daemon is doing
     Status,
     /// List the sources with their health
@@ -82,6 +84,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Option<StreamsVerb>,
     },
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent scrub - < secret.txt
+  undercurrent scrub @secret.txt
+
+Every event keeps its place; marks stand where the secret was. Who has read an event has it. Let the secret be taken
+out of what is published from now on first: `secrets` in the configuration.")]
+pub(crate) struct Scrub {
+    /// The secret, from stdin or a file, so that it is not in the list of processes
+    #[arg(value_name = "@FILE|-")]
+    pub(crate) secret: OsString,
 }
 
 #[derive(Debug, Subcommand)]

@@ -36,6 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Changes(changes) => context::changes(changes, &client, json).await,
         Command::Wait(wait) => context::wait(wait, &client, json).await,
         Command::Check(check) => context::check(check, &client, json).await,
+        Command::Scrub(scrub) => operate::scrub(&client, &scrub.secret, json).await,
         Command::Status => operate::status(&client, json).await,
         Command::Sources => operate::sources(&client, json).await,
         Command::Streams { .. } => operate::streams(&client, json).await,

@@ -233,6 +233,16 @@ impl Client {
         self.json(request.body(event.to_json())).await
     }
 
+    /// Takes a secret out of all that is stored; every event keeps its place.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn scrub(&self, secret: Vec<u8>) -> Result<wire::ScrubReport, ClientError> {
+        let request = self.request(Method::POST, "/v1/scrub");
+        self.json(request.header(CONTENT_TYPE, "text/plain").body(secret)).await
+    }
+
     /// Returns what the daemon is doing.
     ///
     /// # Errors

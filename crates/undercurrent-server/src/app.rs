@@ -117,6 +117,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/explain", get(context::explain))
         .route("/v1/changes", get(sessions::changes).post(sessions::changes))
         .route("/v1/rules/test", post(operate::test_rules))
+        .route("/v1/scrub", post(operate::scrub))
         .route("/v1/status", get(operate::status))
         .route("/v1/streams", get(operate::streams))
         .route("/metrics", get(metrics::metrics))
@@ -133,7 +134,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/status, /v1/streams, /metrics, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/scrub, /v1/status, /v1/streams, /metrics, /healthz and /readyz"
         ),
     )
 }

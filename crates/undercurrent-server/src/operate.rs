@@ -48,6 +48,16 @@ pub(crate) async fn test_rules(State(app): State<Arc<App>>, request: Request) ->
     }
 }
 
+/// Takes a secret, which is the body, out of all that is stored.
+pub(crate) async fn scrub(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, sent) = request.into_parts();
+    Params::of(&parts.uri)?.finish()?;
+    let engine = app.engine()?;
+    let received = app.bodies().read(&parts.headers, sent, body::NAMES).await?;
+    let report = engine.scrub(&received.bytes).await;
+    report.map(|report| json(&report)).map_err(|error| error.body().into())
+}
+
 fn health(app: &App) -> wire::Health {
     wire::Health {
         instance: app.instance().to_owned(),

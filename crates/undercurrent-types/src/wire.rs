@@ -265,6 +265,23 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
 }
 
+/// What was done about a secret that was found too late.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubReport {
+    /// How often it was in the log.
+    pub times: u64,
+    /// How many commits had it.
+    pub commits: u64,
+    /// How many files of the log were written anew.
+    pub segments: u64,
+    /// How many keys had it in a state, and are stale now.
+    pub states: u64,
+    /// How many values in memory had it, and were let go.
+    pub entries: u64,
+    /// The position of the event that says so.
+    pub token: Token,
+}
+
 /// Which names an event would make stale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesTested {

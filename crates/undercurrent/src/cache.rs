@@ -21,7 +21,7 @@ mod read;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use undercurrent_types::{Key, Level, Name, Version};
 
-use crate::store::Store;
+use crate::store::{Secret, Store};
 
 pub use answer::{Answer, Why};
 pub use entry::{Entry, Moment};
@@ -156,6 +156,18 @@ impl Cache {
             self.0.replaced.insert(old.version, value.clone());
         }
         self.0.entries.insert(entry.key.clone(), entry);
+    }
+
+    /// Lets go every value that has a secret, and returns how many.
+    pub(crate) fn scrub(&self, secret: &Secret) -> u64 {
+        let count = AtomicU64::new(0);
+        self.0.entries.retain(|_, entry| {
+            let has_it = entry.value.as_ref().is_some_and(|value| secret.is_in(value));
+            count.fetch_add(u64::from(has_it), Ordering::Relaxed);
+            !has_it
+        });
+        self.0.replaced.retain(|_, value| !secret.is_in(value));
+        count.into_inner()
     }
 
     /// Says whether an entry would be served at `fresh` now, without asking anybody.

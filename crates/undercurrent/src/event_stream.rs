@@ -13,6 +13,7 @@ mod publish;
 mod read;
 mod read_set;
 mod redact;
+mod scrub;
 mod status;
 mod subscribe;
 mod wait;
@@ -36,6 +37,7 @@ pub use publish::Outgoing;
 pub use read::{Get, ReadKey, Reading};
 pub use read_set::SessionGet;
 pub use redact::Redactor;
+pub use scrub::ScrubError;
 pub use subscribe::Subscribe;
 
 /// One namespace: its streams, its context and the order that both share.

@@ -11,6 +11,7 @@ pub mod embedded;
 mod horizon;
 mod log;
 mod record;
+mod secret;
 mod settings;
 
 use futures_util::future::BoxFuture;
@@ -23,6 +24,7 @@ pub use batch::{
 pub use horizon::{Horizon, Slot};
 pub use log::{LogCommit, LogPage, ReadLogError};
 pub use record::Record;
+pub use secret::{Scrubbed, Secret, SecretError};
 pub use settings::{CreateStreamError, Retention, StreamSettings};
 
 /// The seam between the engine and where things are kept.
@@ -134,6 +136,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the durable rows of a table, by id.
     fn rows(&self, table: &str) -> Vec<(String, Row)>;
+
+    /// Takes a secret out of everything that is stored, and returns the names of what said it: their values are others
+    /// now, and they have not been moved yet. Every event keeps its place.
+    ///
+    /// What is published meanwhile may still have it. A crash leaves some of it: ask again.
+    fn scrub<'a>(&'a self, secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>>;
 
     /// Says whether events are accepted, or why not.
     fn state(&self) -> StoreState;

@@ -1,5 +1,7 @@
 //! `status`, `sources` and `streams`.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use undercurrent_client::Client;
 use undercurrent_types::wire;
 
 use crate::failure::Failure;
-use crate::output;
+use crate::{input, output};
 
 pub(crate) async fn status(client: &Client, json: bool) -> Result<ExitCode, Failure> {
     let status = client.status().await?;
@@ -31,6 +33,24 @@ pub(crate) async fn sources(client: &Client, json: bool) -> Result<ExitCode, Fai
     } else {
         sources.iter().try_for_each(|one| output::line(&source(one)))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn scrub(client: &Client, secret: &OsStr, json: bool) -> Result<ExitCode, Failure> {
+    if !matches!(secret.as_bytes(), [b'-'] | [b'@', ..]) {
+        return Err(Failure::usage(
+            "give the secret as `-` for stdin or as @FILE: arguments can be seen by others",
+        ));
+    }
+    let report = client.scrub(input::read(secret)?.to_vec()).await?;
+    if json {
+        output::json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wire::ScrubReport { times, commits, segments, states, entries, token } = report;
+    output::line(&format!("{times} places in {commits} commits, {segments} files of the log written anew"))?;
+    output::line(&format!("{states} states stale, {entries} values let go from memory"))?;
+    output::line(&format!("told at {token}, in the stream system"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,6 +32,7 @@ mod recover;
 mod replay;
 mod rewrite;
 mod scan;
+mod scrub;
 mod segment;
 mod shared;
 mod streams;
@@ -68,11 +69,13 @@ use self::manage::Done;
 use self::publish::{BLOCK, Draft};
 use self::queue::{Failure, Queue, Refused};
 use self::recover::{Sizes, recover};
+use self::scrub::Scrub;
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
     Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published,
-    ReadLogError, ReadStreamError, Record, Row, Store, StoreError, StoreState, StreamSettings, StreamState,
+    ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
+    StreamSettings, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
 
@@ -113,6 +116,7 @@ impl Default for StoreOptions {
 /// [`Store::close`] ends it cleanly; dropping it does too, and waits for the disk.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     closed_rx: watch::Receiver<bool>,
     /// Joined once, by whoever drops the store.
     flusher: Mutex<Option<JoinHandle<()>>>,
@@ -176,6 +180,7 @@ impl EmbeddedStore {
             tables: replay.tables,
             places: replay.places,
             written: AtomicU64::new(log.end()),
+            tidying: Mutex::default(),
             queue: Queue::default(),
             closing: Closing::default(),
             unclean_epoch: volatile_epoch,
@@ -190,7 +195,7 @@ impl EmbeddedStore {
         let (closed_tx, closed_rx) = watch::channel(false);
         let cleaner = match options.clean_every {
             Some(every) => {
-                let cleaner = Cleaner::new(shared.clone(), disk, log_dir.clone());
+                let cleaner = Cleaner::new(shared.clone(), disk.clone(), log_dir.clone());
                 let thread = std::thread::Builder::new().name("log-cleaner".to_owned());
                 let spawned = thread.spawn(move || cleaner.run(every));
                 Some(spawned.map_err(OpenStoreError::io(&log_dir, "given a thread that gives room back"))?)
@@ -202,7 +207,7 @@ impl EmbeddedStore {
         let flusher = thread
             .spawn(move || flusher.run(lock, &closed_tx))
             .map_err(OpenStoreError::io(&log_dir, "given a thread that writes it"))?;
-        Ok(Self { shared, closed_rx, flusher: Mutex::new(Some(flusher)) })
+        Ok(Self { shared, disk, closed_rx, flusher: Mutex::new(Some(flusher)) })
     }
 
     fn end(&self) {
@@ -338,6 +343,15 @@ impl EmbeddedStore {
                 blocking(move || reader::read_state(&segments, offset, event)).await?
             }
         }
+    }
+
+    async fn take_out(&self, secret: &Secret) -> Result<(Scrubbed, Vec<Name>), StoreError> {
+        let (shared, disk, secret) = (self.shared.clone(), self.disk.clone(), secret.clone());
+        let scrub = move || {
+            let dir = shared.dir.join("log");
+            Scrub { shared: &shared, disk: &*disk, dir: &dir, secret: &secret }.run()
+        };
+        blocking(scrub).await?.map_err(|e| StoreError::Io(e.to_string()))
     }
 
     async fn past(&self, names: &[Name], limit: usize) -> Vec<InvalidationRecord> {
@@ -507,6 +521,10 @@ impl Store for EmbeddedStore {
 
     fn observe(&self) -> broadcast::Receiver<Record> {
         self.shared.streams.observe()
+    }
+
+    fn scrub<'a>(&'a self, secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
+        Box::pin(self.take_out(secret))
     }
 
     fn tail(&self, stream: &StreamName) -> Cursor {

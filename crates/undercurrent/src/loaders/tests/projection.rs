@@ -122,6 +122,10 @@ impl Store for Settling {
         (None, false)
     }
 
+    fn scrub<'a>(&'a self, _: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
+        unreachable!()
+    }
+
     fn row(&self, _: &str, _: &str) -> Option<Row> {
         None
     }

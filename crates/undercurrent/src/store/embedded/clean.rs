@@ -8,6 +8,7 @@
 //!
 //! The newest segments are left alone: invalidations are looked up there. So are commits whose ids are still remembered.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
@@ -115,6 +116,12 @@ impl Cleaner {
 
     /// Makes a checkpoint of what was sealed, if that is more than making one costs.
     pub(super) fn make_checkpoint(&mut self) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let _tidying = shared.tidying.lock();
+        self.advance_checkpoint()
+    }
+
+    fn advance_checkpoint(&mut self) -> io::Result<()> {
         let all = self.shared.segments.all_but(0);
         let Some(current) = all.last() else { return Ok(()) };
         let (from, len) = self.checkpoint;
@@ -145,7 +152,9 @@ impl Cleaner {
 
     /// Lets go what streams need not keep, and looks at segments: removes all that it can, and rewrites at most one.
     pub(super) fn pass(&mut self) -> io::Result<()> {
-        self.make_checkpoint()?;
+        let shared = self.shared.clone();
+        let _tidying = shared.tidying.lock();
+        self.advance_checkpoint()?;
         self.trim()?;
         let now = (self.trims, self.shared.epoch());
         let sealed = self.shared.segments.all_but(NEWEST);
@@ -313,7 +322,7 @@ impl Cleaner {
         // The first record of a hole is there in both files, so first the places are set, then the files are changed.
         self.drop_from_checkpoint(&dropped)?;
         self.shared.drop_within(&dropped);
-        let rewritten = rewrite(&*self.disk, &self.dir, segment, &look.holes)?;
+        let rewritten = rewrite(&*self.disk, &self.dir, segment, &look.holes, &|kept| Cow::Borrowed(kept))?;
         self.shared.segments.insert(Arc::new(rewritten));
         Ok(())
     }

@@ -225,6 +225,10 @@ impl Flusher {
     }
 
     fn place(&mut self, item: &Item) -> io::Result<u64> {
+        if item.ends_segment {
+            let position = self.shared.horizon.applied();
+            self.log.end_segment(position)?;
+        }
         match &item.write {
             Some(write) => self.log.place(write.kind, write.position, write.time_ms, &write.payload),
             None => Ok(self.log.end()),
@@ -307,7 +311,8 @@ impl Flusher {
             self.tail_bytes += bytes;
             self.tail.push_back(Held { bytes, events });
         }
-        while self.tail_bytes > TAIL
+        let most = if placed.iter().any(|placed| placed.item.ends_segment) { 0 } else { TAIL };
+        while self.tail_bytes > most
             && let Some(held) = self.tail.pop_front()
         {
             self.tail_bytes -= held.bytes;

@@ -1,5 +1,6 @@
 //! The last state that visible events carried about each key.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use parking_lot::RwLock;
 use undercurrent_types::{Epoch, Key, Position, StreamName};
 
 use super::codec::{Fields, Malformed, Out};
+use crate::store::Secret;
 
 /// Values up to this size stay in memory; of larger ones only the place in the log does.
 const SMALL: usize = 4 << 10;
@@ -108,6 +110,29 @@ impl Latest {
         {
             fact.state = State::InLog { offset, event };
         }
+    }
+
+    /// Takes a secret out of the values and the names of keys, and returns the keys that had it.
+    pub(super) fn scrub(&self, secret: &Secret) -> Vec<Key> {
+        let mut by_key = self.0.write();
+        let mut keys = Vec::new();
+        for (key, fact) in by_key.iter_mut() {
+            if let State::Value(value) = &fact.state
+                && let (Cow::Owned(without), _) = secret.take_out(value)
+            {
+                fact.state = State::Value(without.into());
+                keys.push(key.clone());
+            }
+        }
+        let named: Vec<_> = by_key.extract_if(|key, _| secret.is_in(key.as_str().as_bytes())).collect();
+        for (key, fact) in named {
+            let (without, _) = secret.take_out(key.as_str().as_bytes());
+            if let Some(other) = std::str::from_utf8(&without).ok().and_then(|text| Key::parse(text).ok()) {
+                by_key.insert(other, fact);
+            }
+            keys.push(key);
+        }
+        keys
     }
 
     pub(super) fn encode(&self, out: &mut Out) {

@@ -73,6 +73,11 @@ impl Log {
         self.segment.header.base
     }
 
+    /// Goes on in the next segment now.
+    pub(super) fn end_segment(&mut self, position: Position) -> io::Result<()> {
+        self.go_on_in_next_segment(position, now_ms(), HEADER)
+    }
+
     /// Places a record and returns its offset. Going on in the next segment writes and syncs what came before.
     pub(super) fn place(
         &mut self,

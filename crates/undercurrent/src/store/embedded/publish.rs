@@ -233,7 +233,7 @@ impl Shared {
             let kind = if rows.is_empty() { Kind::Commit } else { Kind::CommitRows };
             let write = Some(Write { kind, position, time_ms: now, payload, has_names });
             let rows = rows.clone();
-            self.queue.push(Item { write, events, rows, needs, waiter, room, holds: false });
+            self.queue.push(Item { write, events, rows, needs, waiter, room, ..Item::default() });
         }
         Ok(Placed { published: self.published(&plan, position), done_rx })
     }

@@ -25,6 +25,8 @@ pub(super) struct Item {
     pub(super) events: Vec<Appended>,
     /// Shown when they are synced.
     pub(super) rows: Vec<RowWrite>,
+    /// Ends the segment, and lets the newest events go from memory.
+    pub(super) ends_segment: bool,
     /// What has to happen before those who wait are answered.
     pub(super) needs: Needs,
     pub(super) waiter: Option<oneshot::Sender<Result<(), Refused>>>,

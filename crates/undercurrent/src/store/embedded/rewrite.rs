@@ -3,6 +3,7 @@
 //! What is left keeps its place, so that every offset stays true. Where something was, a record of kind *dropped* says
 //! how far, and behind it the file has a hole that takes no room on the disk.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use super::window::Window;
 
 /// The name of a segment that is being rewritten.
 pub(super) const REWRITE: &str = "rewrite.unfinished";
+
+/// What a payload that stays becomes: as long as it was.
+pub(super) type Change<'a> = &'a dyn for<'p> Fn(&'p [u8]) -> Cow<'p, [u8]>;
 
 /// How much is read at once.
 const CHUNK: usize = 1 << 20;
@@ -65,7 +69,8 @@ pub(super) fn for_each_record(
     }
 }
 
-/// Writes a sealed segment anew without what is in the holes, and puts it in the old one's place.
+/// Writes a sealed segment anew without what is in the holes, and puts it in the old one's place. What stays may be
+/// changed, but not in its length.
 ///
 /// A crash leaves the old one or the new one.
 pub(super) fn rewrite(
@@ -73,9 +78,10 @@ pub(super) fn rewrite(
     dir: &Path,
     segment: &Arc<Segment>,
     holes: &[Hole],
+    change: Change<'_>,
 ) -> io::Result<Segment> {
     let unfinished = dir.join(REWRITE);
-    let written = write_anew(disk, &unfinished, segment, holes).and_then(|file| {
+    let written = write_anew(disk, &unfinished, segment, holes, change).and_then(|file| {
         disk.rename(&unfinished, &segment.path)?;
         disk.sync_dir(dir)?;
         Ok(Segment { header: segment.header, path: segment.path.clone(), file })
@@ -91,6 +97,7 @@ fn write_anew(
     path: &Path,
     segment: &Arc<Segment>,
     holes: &[Hole],
+    change: Change<'_>,
 ) -> io::Result<Arc<dyn super::file::DiskFile>> {
     let file = disk.create(path)?;
     file.set_len(segment.header.size)?;
@@ -107,7 +114,7 @@ fn write_anew(
                 hole.frame.write(&hole.to.to_le_bytes(), segment.header.salt, &mut bytes);
             }
             Some(_) => return Ok(()),
-            None => frame.write(payload, segment.header.salt, &mut bytes),
+            None => frame.write(&change(payload), segment.header.salt, &mut bytes),
         }
         file.write_at(&bytes, segment.place(frame.offset))
     })?;

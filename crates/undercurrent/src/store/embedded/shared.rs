@@ -23,7 +23,7 @@ use crate::store::Horizon;
 /// How many bytes may wait to be written. Who publishes more waits for room.
 pub(super) const ROOM: usize = 8 << 20;
 
-/// The state of an open store. Locks are taken in the order of the fields.
+/// The state of an open store. Locks are taken in the order of the fields, but for `tidying`, which comes first.
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) incarnation: Incarnation,
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) history: Mutex<History>,
     pub(super) tables: Tables,
     pub(super) places: Places,
+    /// Held by whoever changes files of the log that are sealed, or the checkpoint. Before the order.
+    pub(super) tidying: Mutex<()>,
     pub(super) queue: Queue,
     /// Ends the thread that gives room back.
     pub(super) closing: Closing,

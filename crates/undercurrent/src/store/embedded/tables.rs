@@ -1,5 +1,6 @@
 //! The rows of the tables: the newest, which a write is compared with, and the durable, which readers see.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use parking_lot::Mutex;
 use undercurrent_types::Position;
 
 use super::codec::{Fields, Malformed, Out};
-use crate::store::{PublishError, Row, RowWrite};
+use crate::store::{PublishError, Row, RowWrite, Secret};
 
 /// The most rows of one table.
 const ROWS: usize = 1 << 16;
@@ -98,6 +99,17 @@ impl Tables {
     pub(super) fn restore(&self, table: &str, id: &str, value: Option<&[u8]>, at: Position) {
         let found = row(at, value.map(Bytes::copy_from_slice));
         put(&mut self.0.lock(), table, id, |cell| *cell = Cell { newest: found.clone(), shown: found });
+    }
+
+    /// Takes a secret out of all values; the rows keep their revisions.
+    pub(super) fn scrub(&self, secret: &Secret) {
+        let mut tables = self.0.lock();
+        let cells = tables.values_mut().flat_map(|table| table.rows.values_mut());
+        for row in cells.flat_map(|cell| [&mut cell.newest, &mut cell.shown]).flatten() {
+            if let (Cow::Owned(without), _) = secret.take_out(&row.value) {
+                row.value = without.into();
+            }
+        }
     }
 
     /// Writes the durable rows.

@@ -7,5 +7,6 @@ mod durability;
 mod full;
 mod recovery;
 mod retention;
+mod scrub;
 mod streams;
 mod support;
