@@ -357,7 +357,7 @@ impl Loader for World {
 
     fn offers(&self, key: &Key, level: Level) -> Result<(), String> {
         // A barrier tells of what has the scope of the world.
-        let is_timed = key.rest().starts_with("timed/") || matches!(key.rest(), "aged" | "older");
+        let is_timed = key.rest().starts_with("timed/");
         if level == Level::Synced && is_timed {
             Err("nobody tells of its changes".to_owned())
         } else {

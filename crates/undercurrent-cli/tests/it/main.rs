@@ -10,5 +10,6 @@ mod kit;
 mod life;
 mod publish;
 mod rules;
+mod scrub;
 mod tail;
 mod usage;

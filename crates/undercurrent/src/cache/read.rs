@@ -207,6 +207,9 @@ impl Cache {
                 Some(entry) if self.still_good(&entry, barrier.position).is_some() => (entry, Why::Unmoved),
                 _ => self.fly(key, Need { barrier, begun, mode: mode.max(Mode::Ask) }, None).await?,
             };
+            if self.has_input_to_ask(&entry) {
+                return self.verified(key, begun, mode).await;
+            }
             scopes = self.scopes_of(&entry);
             scopes.retain(|scope| !asked.contains(scope));
             if scopes.is_empty() {
@@ -226,6 +229,14 @@ impl Cache {
     fn scopes_of(&self, entry: &Entry) -> Vec<Name> {
         let barriers = self.0.barriers.read();
         entry.closure.names.iter().filter(|name| barriers.contains_key(*name)).cloned().collect()
+    }
+
+    /// Says whether a value was made from one whose source can be asked and not waited for.
+    fn has_input_to_ask(&self, entry: &Entry) -> bool {
+        let mut loaders = entry.closure.keys.iter().filter_map(|(key, _)| Some((key, self.loader(key)?)));
+        loaders.any(|(key, loader)| {
+            loader.offers(key, Level::Synced).is_err() && loader.offers(key, Level::Verified).is_ok()
+        })
     }
 
     async fn wait_for(&self, scopes: &[Name]) -> bool {

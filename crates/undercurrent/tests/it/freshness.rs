@@ -489,3 +489,18 @@ async fn what_nobody_vouches_for_is_loaded_or_refused_as_configured() {
         assert!(read(Level::Verified).await.is_ok(), "who asks the source is answered");
     }
 }
+
+#[tokio::test]
+async fn a_synced_value_made_from_what_can_not_be_waited_for_asks_it() {
+    let engine = Engine::open();
+    let web = Arc::new(Script::to_be_asked());
+    engine.events.cache().register("web", web.clone());
+    let made = engine.script("made");
+    made.join("made:a", &["web:a"]);
+    web.set("web:a", "1");
+    assert_eq!(engine.get_at("made:a", Level::Synced).await, "1");
+    // Nobody tells of it.
+    web.set("web:a", "2");
+    assert_eq!(engine.get("made:a").await, "1");
+    assert_eq!(engine.get_at("made:a", Level::Synced).await, "2");
+}

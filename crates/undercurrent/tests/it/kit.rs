@@ -68,6 +68,8 @@ pub(crate) struct Script {
     names: Mutex<Vec<Name>>,
     /// Whether values carry a validator that the loader can check.
     validators: bool,
+    /// Whether its source can be waited for.
+    can_wait: bool,
     pub(crate) loads: AtomicU64,
     pub(crate) checks: AtomicU64,
     /// Loads that have read their source and wait for a permit, while loads are held.
@@ -82,6 +84,7 @@ impl Script {
             recipes: Mutex::default(),
             names: Mutex::default(),
             validators: false,
+            can_wait: true,
             loads: AtomicU64::new(0),
             checks: AtomicU64::new(0),
             held: watch::channel((false, 0)).0,
@@ -91,6 +94,11 @@ impl Script {
 
     pub(crate) fn with_validators() -> Self {
         Self { validators: true, ..Self::new() }
+    }
+
+    /// A script whose source can be asked and not waited for.
+    pub(crate) fn to_be_asked() -> Self {
+        Self { can_wait: false, ..Self::with_validators() }
     }
 
     /// Sets what the source has; nobody is told.
@@ -162,6 +170,7 @@ impl Loader for Script {
 
     fn offers(&self, _key: &Key, level: Level) -> Result<(), String> {
         match level {
+            Level::Synced if !self.can_wait => Err("the script can not be waited for".into()),
             Level::Verified if !self.validators => Err("the script has no validators".into()),
             _ => Ok(()),
         }
