@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod contract;
+mod crash;
 mod disk;
 mod durability;
 mod full;
