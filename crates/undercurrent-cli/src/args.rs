@@ -126,6 +126,47 @@ pub(crate) struct RulesTest {
 pub(crate) enum StreamsVerb {
     /// List them, which is also what no verb does
     Ls,
+    /// Make one, or set how much one keeps that is there
+    Create(StreamsCreate),
+    /// Delete one with all that its events said
+    Rm(StreamsRm),
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent streams create sessions/42 --max-age 30d
+  undercurrent streams create progress --durability memory --max-count 1000
+  undercurrent streams create audit --max-age none --max-bytes none
+
+A stream need not be made: its first event does it, and it keeps 7 days or 1 GiB.
+What is not named stays as it is. What is over a limit goes within a minute or so, oldest first.")]
+pub(crate) struct StreamsCreate {
+    /// Its name
+    #[arg(value_name = "STREAM")]
+    pub(crate) stream: StreamName,
+    /// What an acknowledgement promises; fixed once the stream is made [default: durable]
+    #[arg(long, value_name = "memory|page|durable")]
+    pub(crate) durability: Option<Durability>,
+    /// How old an event may become, such as 7d, or none
+    #[arg(long, value_name = "AGE")]
+    pub(crate) max_age: Option<String>,
+    /// How many bytes of events are kept, such as 64MiB, or none
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_bytes: Option<String>,
+    /// How many events are kept, or none
+    #[arg(long, value_name = "N")]
+    pub(crate) max_count: Option<String>,
+}
+
+#[derive(Debug, ArgGroup)]
+pub(crate) struct StreamsRm {
+    /// Its name
+    #[arg(value_name = "STREAM")]
+    pub(crate) stream: StreamName,
+    /// It can not be undone, so this is needed
+    #[arg(long, required = true)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, ArgGroup)]

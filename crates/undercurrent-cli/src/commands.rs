@@ -5,6 +5,7 @@ mod operate;
 mod publish;
 mod rules;
 mod serve;
+mod streams;
 mod tail;
 
 use std::process::ExitCode;
@@ -39,6 +40,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Scrub(scrub) => operate::scrub(&client, &scrub.secret, json).await,
         Command::Status => operate::status(&client, json).await,
         Command::Sources => operate::sources(&client, json).await,
-        Command::Streams { .. } => operate::streams(&client, json).await,
+        Command::Streams { verb } => streams::run(verb.as_ref(), &client, json).await,
     }
 }

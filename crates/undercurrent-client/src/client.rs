@@ -37,6 +37,19 @@ pub struct PublishOptions {
     pub durability: Option<Durability>,
 }
 
+/// How a stream is set up; limits as people write them, such as `7d`, `64MiB`, `100000` or `none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// What an acknowledgement promises. Fixed once the stream is made.
+    pub durability: Option<Durability>,
+    /// How old an event may become.
+    pub max_age: Option<String>,
+    /// How many bytes of events are kept.
+    pub max_bytes: Option<String>,
+    /// How many events are kept.
+    pub max_count: Option<String>,
+}
+
 /// What a value that is put depends on, and how long it may be served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutOptions {
@@ -259,6 +272,37 @@ impl Client {
     /// Fails as the daemon says.
     pub async fn streams(&self) -> Result<Vec<wire::StreamStatus>, ClientError> {
         self.json(self.request(Method::GET, "/v1/streams")).await
+    }
+
+    /// Makes a stream, or sets how much one keeps that is there. A setting that is not named stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn create_stream(
+        &self,
+        stream: &StreamName,
+        settings: &StreamOptions,
+    ) -> Result<wire::StreamStatus, ClientError> {
+        let StreamOptions { durability, max_age, max_bytes, max_count } = settings;
+        let durability = durability.map(|durability| durability.to_string());
+        let named = [
+            ("durability", &durability),
+            ("max_age", max_age),
+            ("max_bytes", max_bytes),
+            ("max_count", max_count),
+        ];
+        let query: Vec<_> = named.iter().filter_map(|(name, text)| Some((name, text.as_ref()?))).collect();
+        self.json(self.request(Method::PUT, &format!("/v1/streams/{stream}")).query(&query)).await
+    }
+
+    /// Deletes a stream with all that its events said.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `not_found` if there is none, and as the daemon says.
+    pub async fn delete_stream(&self, stream: &StreamName) -> Result<wire::Deleted, ClientError> {
+        self.json(self.request(Method::DELETE, &format!("/v1/streams/{stream}"))).await
     }
 
     /// Returns which daemon answers.

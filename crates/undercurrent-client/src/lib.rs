@@ -10,7 +10,7 @@ mod error;
 mod sse;
 mod subscription;
 
-pub use client::{Client, PublishOptions, PutOptions};
+pub use client::{Client, PublishOptions, PutOptions, StreamOptions};
 pub use context::{Answer, Get};
 pub use error::ClientError;
 pub use sse::{Frame, FrameTooLarge, Parser};

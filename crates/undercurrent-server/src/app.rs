@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce};
 use tokio_util::sync::CancellationToken;
 use undercurrent::EventStream;
@@ -16,7 +16,7 @@ use undercurrent_types::ErrorCode;
 use crate::body::Bodies;
 use crate::reply::Refusal;
 use crate::server::Config;
-use crate::{context, events, guard, metrics, operate, sessions};
+use crate::{context, events, guard, metrics, operate, sessions, streams};
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -119,7 +119,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/rules/test", post(operate::test_rules))
         .route("/v1/scrub", post(operate::scrub))
         .route("/v1/status", get(operate::status))
-        .route("/v1/streams", get(operate::streams))
+        .route("/v1/streams", get(streams::list))
+        .route("/v1/streams/{*stream}", put(streams::create).delete(streams::delete))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(operate::healthz))
         .route("/readyz", get(operate::readyz))
@@ -134,7 +135,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/scrub, /v1/status, /v1/streams, /metrics, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/scrub, /v1/status, /v1/streams, /v1/streams/STREAM, /metrics, /healthz and /readyz"
         ),
     )
 }

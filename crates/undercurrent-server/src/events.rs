@@ -7,7 +7,6 @@ use axum::http::Uri;
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use axum::response::Response;
-use percent_encoding::percent_decode_str;
 use undercurrent::EventStream;
 use undercurrent::event_stream::Outgoing;
 use undercurrent::stream::{Filter, Start, Subscription};
@@ -16,7 +15,7 @@ use undercurrent_types::{CursorError, ErrorBody, ErrorCode, Seq, StreamName, wir
 use crate::app::App;
 use crate::body;
 use crate::incoming::{self, Incoming};
-use crate::query::Params;
+use crate::query::{Params, stream_below};
 use crate::reply::{Refusal, json};
 use crate::{follow, page};
 
@@ -91,9 +90,7 @@ pub(crate) fn accepts(parts: &Parts, media_type: &str) -> bool {
 
 /// Reads the name of the stream, which is all that follows `/v1/events/`.
 pub(crate) fn stream_of(uri: &Uri) -> Result<StreamName, Refusal> {
-    let raw = uri.path().strip_prefix("/v1/events/").unwrap_or_default();
-    let name = percent_decode_str(raw).decode_utf8_lossy();
-    name.parse::<StreamName>().map_err(|error| Refusal::new(ErrorCode::InvalidStream, error.to_string()))
+    stream_below(uri, "/v1/events/")
 }
 
 /// Reads where to begin: `beginning`, `now` or a cursor; nothing is the beginning.

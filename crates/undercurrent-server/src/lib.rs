@@ -21,6 +21,7 @@ mod reading;
 mod reply;
 mod server;
 mod sessions;
+mod streams;
 
 pub use guard::is_loopback;
 pub use listen::{BindError, Listen, ListenError};

@@ -28,11 +28,6 @@ pub(crate) async fn status(State(app): State<Arc<App>>, request: Request) -> Res
     Ok(json(&app.engine()?.status()))
 }
 
-pub(crate) async fn streams(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    Params::of(request.uri())?.finish()?;
-    Ok(json(&app.engine()?.streams()))
-}
-
 /// Says which names an event would make stale, and by which rules; publishes nothing.
 pub(crate) async fn test_rules(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let (parts, sent) = request.into_parts();

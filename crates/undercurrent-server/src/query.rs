@@ -4,11 +4,19 @@ use std::str::FromStr;
 
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
+use undercurrent_types::{ErrorCode, StreamName, StreamNameError};
 
 use crate::reply::Refusal;
 
 /// How many parameters a request may have.
 const MOST: usize = 64;
+
+/// Reads the name of a stream, which is all that follows a path.
+pub(crate) fn stream_below(uri: &Uri, path: &str) -> Result<StreamName, Refusal> {
+    let raw = uri.path().strip_prefix(path).unwrap_or_default();
+    let name = percent_decode_str(raw).decode_utf8_lossy();
+    name.parse().map_err(|error: StreamNameError| Refusal::new(ErrorCode::InvalidStream, error.to_string()))
+}
 
 /// The parameters of a request. What a handler does not take is refused, so that a misspelt one is not passed over.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ mod notice;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Durability, Key, Level, Name, StreamName, Token, Version};
+use crate::{Durability, Key, Level, Name, Seq, StreamName, Token, Version};
 
 pub use notice::{Change, ChangeState, Notice};
 
@@ -328,6 +328,24 @@ pub struct StreamStatus {
     pub cursor: String,
     /// What an acknowledgement of this stream promises.
     pub durability: Durability,
+    /// The seq of the oldest event kept; one behind the last where there is none.
+    pub oldest: Seq,
+    /// How old an event may become, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<u64>,
+    /// How many bytes of events are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// How many events are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_count: Option<u64>,
+}
+
+/// A stream that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// Its name.
+    pub stream: StreamName,
 }
 
 /// Which daemon answers, for those who have to know that it is the one they look for.

@@ -15,6 +15,7 @@ mod read_set;
 mod redact;
 mod scrub;
 mod status;
+mod streams;
 mod subscribe;
 mod wait;
 

@@ -54,19 +54,6 @@ pub(crate) async fn scrub(client: &Client, secret: &OsStr, json: bool) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn streams(client: &Client, json: bool) -> Result<ExitCode, Failure> {
-    let streams = client.streams().await?;
-    if json {
-        output::json(&streams)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let widest = streams.iter().map(|one| one.stream.as_str().len()).max().unwrap_or_default();
-    for wire::StreamStatus { stream, cursor, durability } in &streams {
-        output::line(&format!("{:widest$}  {cursor}  {durability}", stream.as_str()))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Writes the health of a source for people.
 pub(super) fn source(source: &wire::SourceStatus) -> String {
     let wire::SourceStatus { name, target, health, .. } = source;

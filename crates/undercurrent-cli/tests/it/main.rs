@@ -11,5 +11,6 @@ mod life;
 mod publish;
 mod rules;
 mod scrub;
+mod streams;
 mod tail;
 mod usage;

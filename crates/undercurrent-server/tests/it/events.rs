@@ -137,7 +137,10 @@ async fn streams_are_listed_with_their_tails() {
     daemon.publish("b/c", &["1", "2"]).await;
     let cursors = daemon.publish("a", &["1"]).await;
     let streams = json_of(daemon.get("/v1/streams")).await;
-    assert_eq!(streams[0], json!({"stream": "a", "cursor": cursors[0], "durability": "durable"}));
+    let expected = json!({
+        "stream": "a", "cursor": cursors[0], "durability": "durable", "oldest": 1, "max_age_s": 604_800, "max_bytes": 1 << 30,
+    });
+    assert_eq!(streams[0], expected);
     assert_eq!(streams[1]["stream"], "b/c");
 }
 

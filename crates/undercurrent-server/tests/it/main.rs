@@ -9,3 +9,4 @@ mod guard;
 mod kit;
 mod life;
 mod refusals;
+mod streams;

@@ -1,7 +1,7 @@
 //! What is going on.
 
 use undercurrent_types::Token;
-use undercurrent_types::wire::{Status, StreamStatus};
+use undercurrent_types::wire::Status;
 
 use super::EventStream;
 
@@ -24,22 +24,5 @@ impl EventStream {
             entry_bytes,
             sources: self.0.sources.lock().iter().flat_map(|one| one.source.status()).collect(),
         }
-    }
-
-    /// Returns every stream with its tail, by name.
-    pub fn streams(&self) -> Vec<StreamStatus> {
-        let mut streams: Vec<StreamStatus> = self
-            .0
-            .store
-            .streams()
-            .into_iter()
-            .map(|state| StreamStatus {
-                stream: state.stream,
-                cursor: state.tail.to_string(),
-                durability: state.durability,
-            })
-            .collect();
-        streams.sort_by(|a, b| a.stream.cmp(&b.stream));
-        streams
     }
 }

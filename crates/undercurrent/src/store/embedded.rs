@@ -236,6 +236,8 @@ impl EmbeddedStore {
     ) -> Result<StreamState, CreateStreamError> {
         let (stream, done_rx) = self.shared.create(name, settings)?;
         done(done_rx).await?;
+        // It may keep less than before.
+        self.shared.closing.hurry();
         Ok(stream.state())
     }
 

@@ -15,6 +15,7 @@ pub(super) struct Closing {
 struct Said {
     closing: bool,
     woken: bool,
+    due: bool,
 }
 
 /// Why the waiting ended.
@@ -22,7 +23,7 @@ struct Said {
 pub(super) enum Turn {
     /// Somebody woke the thread.
     Woken,
-    /// The time has come.
+    /// The time has come, or somebody said so.
     Due,
     /// There is no next turn.
     Closing,
@@ -40,10 +41,16 @@ impl Closing {
         self.changed.notify_all();
     }
 
+    /// Has the thread do now what it does from time to time.
+    pub(super) fn hurry(&self) {
+        self.said.lock().due = true;
+        self.changed.notify_all();
+    }
+
     /// Waits until it is said, somebody wakes the thread, or a time has come; without one, for ever.
     pub(super) fn wait(&self, until: Option<Instant>) -> Turn {
         let mut said = self.said.lock();
-        let waits = |said: &mut Said| !said.closing && !said.woken;
+        let waits = |said: &mut Said| !said.closing && !said.woken && !said.due;
         match until {
             Some(until) => {
                 self.changed.wait_while_until(&mut said, waits, until);
@@ -53,6 +60,7 @@ impl Closing {
         if said.closing {
             return Turn::Closing;
         }
-        if std::mem::take(&mut said.woken) { Turn::Woken } else { Turn::Due }
+        let woken = std::mem::take(&mut said.woken);
+        if std::mem::take(&mut said.due) || !woken { Turn::Due } else { Turn::Woken }
     }
 }

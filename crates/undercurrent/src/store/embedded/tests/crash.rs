@@ -18,7 +18,8 @@ use super::support::{clean, lasting, open_with, small};
 use crate::store::contract::{bare, batch, event, key, publish, read_all, stream};
 use crate::store::embedded::{EmbeddedStore, StoreOptions};
 use crate::store::{
-    Batch, NewEvent, PublishError, Published, ReadStreamError, Retention, RowWrite, Store, StreamSettings,
+    Batch, NewEvent, PublishError, Published, ReadStreamError, Record, Retention, RowWrite, Store,
+    StreamSettings,
 };
 
 /// How many stories are told, and how many moments of all of them there have to be.
@@ -306,7 +307,7 @@ impl Story {
         let store = open_with(&moment.disk, options()).unwrap_or_else(|e| panic!("{e}"));
         for (to, (name, durability)) in STREAMS.iter().enumerate() {
             let records = read_all(&store, name, 7).await;
-            let left: Vec<_> = records.iter().map(|record| record.id_text()).collect();
+            let left: Vec<_> = records.iter().map(Record::id_text).collect();
             let first = records.first().map_or(1, |record| record.cursor.seq.0);
             let seqs: Vec<_> = records.iter().map(|record| record.cursor.seq.0).collect();
             assert_eq!(seqs, (first..first + records.len() as u64).collect::<Vec<_>>(), "{name}");
