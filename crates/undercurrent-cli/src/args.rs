@@ -181,7 +181,7 @@ pub(crate) struct Serve {
     /// The directories to watch; only what lies below them can be read
     #[arg(value_name = "DIR")]
     pub(crate) roots: Vec<PathBuf>,
-    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `rules`, `secrets`, `doubt`, `[[command]]`, `[http]`; flags and environment go before it
+    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[[command]]`, `[http]`; flags and environment go before it
     #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where to listen, on loopback: port 0 takes a free one [default: 127.0.0.1:7433, or a free port]

@@ -34,6 +34,8 @@ struct File {
     /// Values that are never stored.
     #[serde(default)]
     secrets: Vec<String>,
+    /// Whether the forms of common keys are never stored either; they are not, unless this is `false`.
+    secret_patterns: Option<bool>,
 }
 
 /// Returns what the daemon is made from.
@@ -50,6 +52,7 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
         commands: file.commands,
         http: file.http,
         secrets: file.secrets,
+        secret_patterns: file.secret_patterns.unwrap_or(true),
         cache: CacheOptions { doubt: file.doubt, ..CacheOptions::default() },
         ..undercurrent::Config::default()
     };

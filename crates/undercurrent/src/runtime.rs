@@ -33,6 +33,8 @@ pub struct Config {
     pub http: HttpOptions,
     /// Values that must never be stored: they are taken out of the data of events, and refused in attributes.
     pub secrets: Vec<String>,
+    /// Whether the forms of common keys are treated as secrets too.
+    pub secret_patterns: bool,
     /// The bounds of the memory of values.
     pub cache: CacheOptions,
     /// The sizes of the log.
@@ -49,6 +51,7 @@ impl Default for Config {
             commands: Vec::new(),
             http: HttpOptions::default(),
             secrets: Vec::new(),
+            secret_patterns: true,
             cache: CacheOptions::default(),
             store: StoreOptions::default(),
         }
@@ -166,6 +169,7 @@ impl EventStream {
             cache.register("http", Arc::new(http));
         }
         let redactor = Redactor::new(config.secrets);
+        let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
         events.install_rules().await?;
         events.keep_read_sets().await;

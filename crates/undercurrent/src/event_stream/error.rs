@@ -23,11 +23,14 @@ pub enum PublishError {
         #[source]
         error: EventError,
     },
-    /// An attribute carries a configured secret.
+    /// An attribute carries a secret.
     #[error(
-        "an attribute of the event carries a configured secret: attributes are never changed, so take it out"
+        "the attribute `{attribute}` of the event carries a secret: attributes are never changed, so take it out"
     )]
-    Secret,
+    Secret {
+        /// Which one.
+        attribute: String,
+    },
     /// A name that only sources may move.
     #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
     Name(undercurrent_types::Name),
@@ -91,7 +94,7 @@ impl PublishError {
             Self::Stream(_) => (ErrorCode::InvalidStream, None),
             Self::Event { error, index } if error.is_over_limit() => (ErrorCode::TooLarge, Some(*index)),
             Self::Event { index, .. } => (ErrorCode::InvalidEvent, Some(*index)),
-            Self::Secret => (ErrorCode::InvalidEvent, None),
+            Self::Secret { .. } => (ErrorCode::InvalidEvent, None),
             Self::Name(_) => (ErrorCode::InvalidKey, None),
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))

@@ -1,22 +1,30 @@
 //! What must not be stored.
 
+mod patterns;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use undercurrent_types::{Data, Event};
 
 use super::error::PublishError;
 
-/// Removes configured secrets from the data of events before a byte is stored, and refuses events that carry one in an
-/// attribute.
+/// Removes secrets from the data of events before a byte is stored, and refuses events that carry one in an attribute.
 ///
-/// Patterns of well-known key formats are not looked for yet; only the values that it was given.
+/// It knows the values that it was given and, unless told otherwise, the [forms of common keys](patterns). How often
+/// something was taken out is said by the attribute `redacted` of the event.
 #[derive(Clone, Default)]
 pub struct Redactor {
     /// Each secret as text and as it looks inside a JSON string.
     secrets: Vec<(String, String)>,
+    with_patterns: bool,
 }
 
 /// What stands where a secret was.
 const REDACTED: &str = "[redacted]";
+/// The attribute that says how many secrets were taken out.
+const COUNT: &str = "redacted";
 
 impl Redactor {
     /// Makes one that knows these secrets; those shorter than four bytes are passed over, since they occur by chance.
@@ -30,7 +38,12 @@ impl Redactor {
             let json = in_json(&text);
             (text, json)
         });
-        Self { secrets: secrets.collect() }
+        Self { secrets: secrets.collect(), with_patterns: false }
+    }
+
+    /// Has it know the forms of common keys too.
+    pub fn with_patterns(self) -> Self {
+        Self { with_patterns: true, ..self }
     }
 
     /// Takes the secrets out of an event's data.
@@ -39,40 +52,85 @@ impl Redactor {
     ///
     /// Fails when an attribute carries one.
     pub(super) fn redact(&self, mut event: Event) -> Result<Event, PublishError> {
-        if self.secrets.is_empty() {
+        if self.secrets.is_empty() && !self.with_patterns {
             return Ok(event);
         }
         self.check_attributes(&event)?;
-        match &event.data {
-            Some(Data::Json(json)) if self.secrets.iter().any(|(_, secret)| json.get().contains(secret)) => {
-                let mut text = json.get().to_owned();
-                for (_, secret) in &self.secrets {
-                    text = text.replace(secret, REDACTED);
-                }
-                // A secret that is a number or a word of JSON leaves no JSON behind: then nothing of the data stays.
-                let json =
-                    RawValue::from_string(text).or_else(|_| RawValue::from_string(format!("\"{REDACTED}\"")));
-                event.data = json.ok().map(Data::Json);
-            }
-            Some(Data::Binary(bytes)) if self.secrets.iter().any(|(secret, _)| holds(bytes, secret)) => {
-                event.data = RawValue::from_string(format!("\"{REDACTED}\"")).ok().map(Data::Json);
-            }
-            _ => {}
+        let (data, count) = match &event.data {
+            Some(Data::Json(json)) => self.json(json),
+            Some(Data::Binary(bytes)) => self.bytes(bytes),
+            None => return Ok(event),
+        };
+        if count > 0 {
+            event.data = Some(data);
+            let number = RawValue::from_string(count.to_string()).expect("a number is JSON");
+            event.extensions.insert(COUNT.to_owned(), number);
         }
         Ok(event)
     }
 
-    fn check_attributes(&self, event: &Event) -> Result<(), PublishError> {
-        let texts = [Some(event.id.as_str()), Some(event.source.as_str()), Some(event.ty.as_str())]
-            .into_iter()
-            .chain([event.subject.as_deref(), event.time.as_deref(), event.dataschema.as_deref()])
-            .flatten();
-        let extensions = event.extensions.values().map(|value| value.get());
-        let found = self.secrets.iter().any(|(text, json)| {
-            texts.clone().any(|one| one.contains(text)) || extensions.clone().any(|one| one.contains(json))
-        });
-        if found { Err(PublishError::Secret) } else { Ok(()) }
+    fn json(&self, json: &RawValue) -> (Data, u64) {
+        let (text, count) = self.take_out(json.get(), |(_, in_json)| in_json);
+        // A secret that is a number or a word of JSON leaves no JSON behind: then nothing of the data stays.
+        let json = RawValue::from_string(text.into_owned()).unwrap_or_else(|_| nothing());
+        (Data::Json(json), count)
     }
+
+    /// Bytes that are no text are looked at for the configured values only.
+    fn bytes(&self, bytes: &Bytes) -> (Data, u64) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                let (text, count) = self.take_out(text, |(text, _)| text);
+                (Data::Binary(text.into_owned().into()), count)
+            }
+            Err(_) => {
+                let has_one = self.secrets.iter().any(|(secret, _)| holds(bytes, secret));
+                (Data::Json(nothing()), u64::from(has_one))
+            }
+        }
+    }
+
+    fn take_out<'a>(&self, text: &'a str, form: fn(&(String, String)) -> &String) -> (Cow<'a, str>, u64) {
+        let (mut text, mut count) = (Cow::Borrowed(text), 0);
+        for secret in self.secrets.iter().map(form) {
+            let times = text.matches(secret.as_str()).count() as u64;
+            if times > 0 {
+                text = Cow::Owned(text.replace(secret.as_str(), REDACTED));
+                count += times;
+            }
+        }
+        if self.with_patterns
+            && let (Cow::Owned(without), times) = patterns::take_out(&text)
+        {
+            (text, count) = (Cow::Owned(without), count + times);
+        }
+        (text, count)
+    }
+
+    fn check_attributes(&self, event: &Event) -> Result<(), PublishError> {
+        let named = [
+            ("id", Some(event.id.as_str())),
+            ("source", Some(event.source.as_str())),
+            ("type", Some(event.ty.as_str())),
+            ("subject", event.subject.as_deref()),
+            ("time", event.time.as_deref()),
+            ("dataschema", event.dataschema.as_deref()),
+        ];
+        let named = named.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        let has_one = |text: &str| {
+            self.secrets.iter().any(|(plain, json)| text.contains(plain) || text.contains(json))
+                || self.with_patterns && patterns::is_in(text)
+        };
+        let extensions = event.extensions.iter().map(|(name, value)| (name.as_str(), value.get()));
+        match named.chain(extensions).find(|(_, text)| has_one(text)) {
+            Some((name, _)) => Err(PublishError::Secret { attribute: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn nothing() -> Box<RawValue> {
+    RawValue::from_string(format!("\"{REDACTED}\"")).expect("a quoted word is JSON")
 }
 
 fn holds(bytes: &[u8], secret: &str) -> bool {
@@ -102,5 +160,25 @@ mod tests {
         check(r#"{"a":"abc"}"#, r#"{"a":"abc"}"#);
         assert!(redactor.redact(event("1").with_subject("x s3cr\"et")).is_err());
         assert!(redactor.redact(event("1").with_id("1234567")).is_err());
+    }
+
+    #[test]
+    fn the_forms_of_common_keys_leave_the_data_and_are_counted() {
+        let redactor = Redactor::new(["hunter2hunter2".to_owned()]).with_patterns();
+        let key = format!("AK{}{}", "IA", "ABCDEFGH23456789");
+        let data = serde_json::json!({ "out": format!("export KEY={key}\nhunter2hunter2 {key}") });
+        let redacted = redactor.redact(event(&data.to_string())).unwrap();
+        assert_eq!(redacted.extension("redacted").unwrap(), "3");
+        let expected = r#"{"out":"export KEY=[redacted:aws]\n[redacted] [redacted:aws]"}"#;
+        assert_eq!(redacted.data.unwrap().as_json().unwrap().get(), expected);
+
+        let bytes = Data::Binary(format!("{key}\n").into_bytes().into());
+        let redacted = redactor.redact(event("1").with_data(bytes)).unwrap();
+        assert!(matches!(redacted.data, Some(Data::Binary(bytes)) if bytes == "[redacted:aws]\n"));
+
+        let error = redactor.redact(event("1").with_subject(&key)).unwrap_err().to_string();
+        assert!(error.contains("`subject`") && !error.contains(&key), "{error}");
+        let clean = redactor.redact(event(r#"{"a":"b"}"#)).unwrap();
+        assert!(clean.extension("redacted").is_none());
     }
 }

@@ -1,0 +1,161 @@
+//! The forms of keys that are known to be secret.
+//!
+//! Each is a form that its maker documents, or that scanners agree on; a form that ordinary text may have is left out.
+//! A pattern never crosses a quote, so what it finds in JSON lies in one string.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+/// The kind of each secret, with what it looks like.
+///
+/// Sources: GitHub "About authentication to GitHub: token formats"; AWS IAM "Unique identifiers"; Slack "Token types";
+/// Google Cloud "API keys"; Stripe "API keys"; Anthropic and OpenAI, keys as they issue them; GitLab "Token overview: token
+/// prefixes"; npm "About access tokens"; PyPI "Using a token"; RFC 7519 (JWT), RFC 7468 (PEM), RFC 6750 (bearer), RFC 3986
+/// (a password in a URL).
+const PATTERNS: [Pattern; 14] = [
+    Pattern::of("github", r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
+    Pattern::of("aws", r"(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    Pattern::of("slack", r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    Pattern::of("google", r"AIza[0-9A-Za-z_-]{35}"),
+    Pattern::of("stripe", r"[rs]k_(?:live|test)_[0-9A-Za-z]{16,}"),
+    Pattern::of("anthropic", r"sk-ant-[A-Za-z0-9_-]{20,}"),
+    Pattern::of("openai", r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*"),
+    Pattern::of("gitlab", r"glpat-[A-Za-z0-9_-]{20,}"),
+    Pattern::of("npm", r"npm_[A-Za-z0-9]{36}\b"),
+    Pattern::of("pypi", r"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
+    Pattern::of("jwt", r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    Pattern {
+        kind: "private_key",
+        before: "",
+        secret: r#"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-"]*(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"#,
+        after: "",
+    },
+    Pattern {
+        kind: "bearer",
+        before: r"\b(?:Bearer|bearer|BEARER) +",
+        secret: r"[A-Za-z0-9._~+/-]{20,}=*",
+        after: "",
+    },
+    Pattern {
+        kind: "url_password",
+        before: r#"\b[a-z][a-z0-9+.-]{1,20}://[^/\s:@"\\]{0,100}:"#,
+        secret: r#"[^/\s@"\\]{1,200}"#,
+        after: "@",
+    },
+];
+
+/// What a secret looks like, and what stands around it.
+struct Pattern {
+    kind: &'static str,
+    before: &'static str,
+    secret: &'static str,
+    after: &'static str,
+}
+
+impl Pattern {
+    /// A word of its own, which in JSON may follow an escaped line break or tab.
+    const fn of(kind: &'static str, secret: &'static str) -> Self {
+        Self { kind, before: r"(?:\b|\\[nrtbf])", secret, after: "" }
+    }
+}
+
+/// All of them in one, each secret in the group of its kind.
+static ANY: LazyLock<Regex> = LazyLock::new(|| {
+    let all =
+        PATTERNS.map(|Pattern { kind, before, secret, after }| format!("{before}(?<{kind}>{secret}){after}"));
+    Regex::new(&all.join("|")).expect("the patterns are right")
+});
+
+/// Replaces what is secret in a text by marks that say its kind, and returns how often.
+pub(super) fn take_out(text: &str) -> (Cow<'_, str>, u64) {
+    let mut count = 0;
+    let without = ANY.replace_all(text, |found: &Captures<'_>| {
+        count += 1;
+        mark(found)
+    });
+    (without, count)
+}
+
+/// Says whether a text has a secret.
+pub(super) fn is_in(text: &str) -> bool {
+    ANY.is_match(text)
+}
+
+/// Returns what was found with a mark in the place of the secret.
+fn mark(found: &Captures<'_>) -> String {
+    let whole = found.get_match();
+    let secret = PATTERNS.iter().find_map(|pattern| Some((pattern.kind, found.name(pattern.kind)?)));
+    let (kind, secret) = secret.expect("each pattern has a group of its kind");
+    let (begin, end) = (secret.start() - whole.start(), secret.end() - whole.start());
+    format!("{}[redacted:{kind}]{}", &whole.as_str()[..begin], &whole.as_str()[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made up, and put together here so that no scanner takes this file for a leak.
+    fn examples() -> Vec<(&'static str, String)> {
+        let many = |n: usize| "aB3dE6gH9j".repeat(n);
+        vec![
+            ("github", format!("gh{}_{}", "p", many(4))),
+            ("github", format!("github_{}_{}", "pat", many(6))),
+            ("aws", format!("AK{}{}", "IA", "ABCDEFGH23456789")),
+            ("slack", format!("xo{}-{}", "xb", many(3))),
+            ("google", format!("AI{}{}", "za", &many(4)[..35])),
+            ("stripe", format!("sk_{}_{}", "live", many(2))),
+            ("anthropic", format!("sk-{}-api03-{}", "ant", many(3))),
+            ("openai", format!("sk-{}-{}", "proj", many(4))),
+            ("gitlab", format!("gl{}-{}", "pat", many(2))),
+            ("npm", format!("np{}_{}", "m", &many(4)[..36])),
+            ("pypi", format!("pypi-{}{}", "AgEIcHlwaS5vcmc", many(6))),
+            ("jwt", format!("ey{}.eyJ{}.{}", "Jabcdefghij", many(2), many(2))),
+            (
+                "private_key",
+                format!("-----BEGIN RSA {} KEY-----\\n{}\\n-----END RSA {0} KEY-----", "PRIVATE", many(5)),
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_kind_is_found_and_named_wherever_it_stands() {
+        for (kind, secret) in examples() {
+            for around in ["", " ", "\"", "\\n", "\n", "=", ": ", "\\t"] {
+                let text = format!("{around}{secret}{around}");
+                let (without, count) = take_out(&text);
+                assert_eq!((&*without, count), (&*format!("{around}[redacted:{kind}]{around}"), 1));
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_secret_part_goes_where_the_rest_is_of_use() {
+        let (without, count) =
+            take_out("postgres://user:p4ss%20word@db/x and Authorization: Bearer abcdefghijklmnopqrstuv==");
+        assert_eq!(
+            without,
+            "postgres://user:[redacted:url_password]@db/x and Authorization: Bearer [redacted:bearer]"
+        );
+        assert_eq!(count, 2);
+    }
+
+    #[test]
+    fn ordinary_text_stays() {
+        for text in [
+            "task-runner-with-a-very-long-name-indeed",
+            "https://example.com:8080/a@b",
+            "AKIA",
+            "sk-learn",
+            "bearer of news",
+            "0000000000000001.0000000000000061",
+            "the eyJ prefix",
+            "file:///home/me/x",
+            "mailto:me@example.com",
+            "ghp_short",
+        ] {
+            assert_eq!(take_out(text), (Cow::Borrowed(text), 0));
+        }
+    }
+}
