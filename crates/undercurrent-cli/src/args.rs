@@ -75,6 +75,8 @@ pub(crate) enum Command {
     },
     /// Take a secret that was stored by mistake out of the log, the last states and the memory
     Scrub(Scrub),
+    /// Read every record of a data directory that no daemon has open, and say what is noteworthy; changes nothing
+    Doctor(Doctor),
     /// Say what the daemon is doing
     Status,
     /// List the sources with their health
@@ -98,6 +100,17 @@ pub(crate) struct Scrub {
     /// The secret, from stdin or a file, so that it is not in the list of processes
     #[arg(value_name = "@FILE|-")]
     pub(crate) secret: OsString,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Exit code 0: the log is whole; what is noteworthy is listed, with what opening will do about it. Exit code 1: something
+that was safely on disk is damaged; the error names the file and the byte. Nothing is repaired: restore the file from a
+copy. The file `checkpoint` may always be deleted.")]
+pub(crate) struct Doctor {
+    /// The data directory, as `serve` and `status` print it
+    #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! One file for each command, or for a few that are alike.
 
 mod context;
+mod doctor;
 mod operate;
 mod publish;
 mod rules;
@@ -23,11 +24,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Command::Rules { verb: RulesVerb::Test(test) } = &command {
         return rules::test(test, &global).await;
     }
+    if let Command::Doctor(doctor) = &command {
+        return doctor::run(&doctor.data, global.json);
+    }
     let client = target::client(&global).await?;
     let json = global.json;
     match &command {
-        // One is a daemon, and the other may do without.
-        Command::Serve(_) | Command::Rules { .. } => Ok(ExitCode::SUCCESS),
+        // One is a daemon, and the others may do without.
+        Command::Serve(_) | Command::Rules { .. } | Command::Doctor(_) => Ok(ExitCode::SUCCESS),
         Command::Publish(publish) => publish::run(publish, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
         Command::Get(get) => context::get(get, &client, json).await,

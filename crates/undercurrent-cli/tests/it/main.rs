@@ -4,6 +4,7 @@
 
 mod context;
 mod crash;
+mod doctor;
 mod fill;
 mod find;
 mod kit;

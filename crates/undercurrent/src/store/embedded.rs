@@ -40,6 +40,7 @@ mod tables;
 mod take_back;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod window;
 
 use std::path::Path;
@@ -80,6 +81,7 @@ use super::{
 use crate::ablation::{Gap, Step, gap, skips};
 
 pub use self::error::OpenStoreError;
+pub use self::verify::{Checkup, StreamCheckup, verify};
 
 /// About how many bytes a page of a stream has at most.
 const PAGE: usize = 1 << 20;

@@ -58,11 +58,7 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
     check_whole(&all[..=first])?;
     let (last, stop) = read_all(&all[first..], &mut replay)?;
     let last = first + last;
-    if bases[0] > replay.from {
-        let reason =
-            format!("the log begins here, and what it needs begins with `{}`", file_name(replay.from));
-        return Err(corrupt(&all[0], bases[0], reason));
-    }
+    check_begin(&all[0], &replay)?;
     let segment = &all[last];
     mend(segment, &stop).map_err(OpenStoreError::io(&segment.path, "mended"))?;
     let segments = Arc::new(Segments::default());
@@ -134,8 +130,18 @@ fn segment_bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, OpenStoreError
     Ok(bases)
 }
 
+/// Refuses a log whose beginning is lost.
+pub(super) fn check_begin(first: &Segment, replay: &Replay) -> Result<(), OpenStoreError> {
+    let base = first.header.base;
+    if base <= replay.from {
+        return Ok(());
+    }
+    let reason = format!("the log begins here, and what it needs begins with `{}`", file_name(replay.from));
+    Err(corrupt(first, base, reason))
+}
+
 /// Refuses a log with a segment missing among those that are not read.
-fn check_whole(all: &[Arc<Segment>]) -> Result<(), OpenStoreError> {
+pub(super) fn check_whole(all: &[Arc<Segment>]) -> Result<(), OpenStoreError> {
     let broken = all.windows(2).find(|pair| pair[0].end() != pair[1].header.base);
     broken.map_or(Ok(()), |pair| Err(missing_after(&pair[0], pair[0].end())))
 }
@@ -145,7 +151,7 @@ fn missing_after(segment: &Segment, at: u64) -> OpenStoreError {
     corrupt(segment, at, reason)
 }
 
-fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
+pub(super) fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
     let file = disk.open(path).map_err(OpenStoreError::io(path, "opened"))?;
     let mut bytes = [0; HEADER as usize];
     file.read_at(&mut bytes, 0).map_err(OpenStoreError::io(path, "read"))?;
@@ -166,7 +172,7 @@ fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, Open
 }
 
 /// Reads all records, and returns in which segment and how the log ends.
-fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), OpenStoreError> {
+pub(super) fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), OpenStoreError> {
     for (i, segment) in all.iter().enumerate() {
         let later = &all[i + 1..];
         let mut stop = read_segment(segment, replay)?;
@@ -187,7 +193,7 @@ fn read_all(all: &[Arc<Segment>], replay: &mut Replay) -> Result<(usize, Stop), 
 }
 
 /// Where the records of a segment stop.
-enum Stop {
+pub(super) enum Stop {
     /// Behind its seal.
     Sealed(u64),
     /// At something that is no record; up to `dirty_to` the rest is not all zeros.

@@ -11,3 +11,4 @@ mod retention;
 mod scrub;
 mod streams;
 mod support;
+mod verify;
