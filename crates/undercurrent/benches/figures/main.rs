@@ -1,16 +1,20 @@
 //! The figures of `docs/benchmarks.md`: each as a ratio to a peer measured in the same run.
 //!
 //! Peer and subject take turns in short rounds, and the median of the rounds' ratios is printed, so that a machine
-//! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only hit`, `--only freshness` and
-//! `--only append` take one part.
+//! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only hit`, `--only freshness`,
+//! `--only append` and `--only start` take one part.
 
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 
 mod append;
 mod freshness;
 mod hit;
+mod start;
 
 fn main() {
+    if start::open_if_told() {
+        return;
+    }
     let short = std::env::args().any(|argument| argument == "--short");
     println!("| work | ours | peer | ratio (median of rounds) | goal |");
     println!("|---|---|---|---|---|");
@@ -24,6 +28,9 @@ fn main() {
     }
     if wanted("append") {
         append::run(if short { 5 } else { 31 });
+    }
+    if wanted("start") {
+        start::run(if short { 100_000 } else { 10_000_000 }, 10_000);
     }
 }
 

@@ -68,11 +68,12 @@ impl Ids {
     /// Remembers an id, and forgets those that the window has passed.
     pub(super) fn insert(&mut self, key: IdKey, given: Given, now_ms: u64) {
         self.expire(now_ms);
-        self.given.insert(key, given);
-        self.by_age.push_back((now_ms, key));
-        if self.by_age.len() > REMEMBERED {
+        // First, so that the row never needs room for more than it may hold: it grows by doubling.
+        if self.by_age.len() == REMEMBERED {
             self.forget_oldest();
         }
+        self.given.insert(key, given);
+        self.by_age.push_back((now_ms, key));
     }
 
     /// Forgets what is too old.
