@@ -118,7 +118,10 @@ impl MemoryDisk {
     fn about_to_change(&self) {
         if self.0.state.lock().images.is_some() {
             let images = [self.crash(|| false), self.copy()];
-            self.0.state.lock().images.as_mut().unwrap().extend(images);
+            // They may have been taken meanwhile, while another thread makes a segment.
+            if let Some(kept) = &mut self.0.state.lock().images {
+                kept.extend(images);
+            }
         }
     }
 
