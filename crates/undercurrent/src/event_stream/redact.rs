@@ -56,12 +56,12 @@ impl Redactor {
             return Ok(event);
         }
         self.check_attributes(&event)?;
-        let (data, count) = match &event.data {
+        let redacted = match &event.data {
             Some(Data::Json(json)) => self.json(json),
             Some(Data::Binary(bytes)) => self.bytes(bytes),
-            None => return Ok(event),
+            None => None,
         };
-        if count > 0 {
+        if let Some((data, count)) = redacted {
             event.data = Some(data);
             let number = RawValue::from_string(count.to_string()).expect("a number is JSON");
             event.extensions.insert(COUNT.to_owned(), number);
@@ -69,28 +69,29 @@ impl Redactor {
         Ok(event)
     }
 
-    fn json(&self, json: &RawValue) -> (Data, u64) {
-        let (text, count) = self.take_out(json.get(), |(_, in_json)| in_json);
+    fn json(&self, json: &RawValue) -> Option<(Data, u64)> {
+        let (text, count) = self.take_out(json.get(), |(_, in_json)| in_json)?;
         // A secret that is a number or a word of JSON leaves no JSON behind: then nothing of the data stays.
-        let json = RawValue::from_string(text.into_owned()).unwrap_or_else(|_| nothing());
-        (Data::Json(json), count)
+        let json = RawValue::from_string(text).unwrap_or_else(|_| nothing());
+        Some((Data::Json(json), count))
     }
 
     /// Bytes that are no text are looked at for the configured values only.
-    fn bytes(&self, bytes: &Bytes) -> (Data, u64) {
+    fn bytes(&self, bytes: &Bytes) -> Option<(Data, u64)> {
         match std::str::from_utf8(bytes) {
             Ok(text) => {
-                let (text, count) = self.take_out(text, |(text, _)| text);
-                (Data::Binary(text.into_owned().into()), count)
+                let (text, count) = self.take_out(text, |(text, _)| text)?;
+                Some((Data::Binary(text.into()), count))
             }
             Err(_) => {
                 let has_one = self.secrets.iter().any(|(secret, _)| holds(bytes, secret));
-                (Data::Json(nothing()), u64::from(has_one))
+                has_one.then(|| (Data::Json(nothing()), 1))
             }
         }
     }
 
-    fn take_out<'a>(&self, text: &'a str, form: fn(&(String, String)) -> &String) -> (Cow<'a, str>, u64) {
+    /// Returns the text without its secrets and how many there were; nothing if there are none.
+    fn take_out(&self, text: &str, form: fn(&(String, String)) -> &String) -> Option<(String, u64)> {
         let (mut text, mut count) = (Cow::Borrowed(text), 0);
         for secret in self.secrets.iter().map(form) {
             let times = text.matches(secret.as_str()).count() as u64;
@@ -104,7 +105,7 @@ impl Redactor {
         {
             (text, count) = (Cow::Owned(without), count + times);
         }
-        (text, count)
+        (count > 0).then(|| (text.into_owned(), count))
     }
 
     fn check_attributes(&self, event: &Event) -> Result<(), PublishError> {
