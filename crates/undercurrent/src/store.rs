@@ -24,6 +24,7 @@ pub use batch::{
 pub use horizon::{Horizon, Slot};
 pub use log::{LogCommit, LogPage, ReadLogError};
 pub use record::Record;
+pub(crate) use secret::in_json;
 pub use secret::{Scrubbed, Secret, SecretError};
 pub use settings::{CreateStreamError, Retention, StreamSettings};
 

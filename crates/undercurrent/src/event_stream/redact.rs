@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use undercurrent_types::{Data, Event};
 
 use super::error::PublishError;
+use crate::store::in_json;
 
 /// Removes secrets from the data of events before a byte is stored, and refuses events that carry one in an attribute.
 ///
@@ -30,10 +31,6 @@ impl Redactor {
     /// Makes one that knows these secrets; those shorter than four bytes are passed over, since they occur by chance.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let secrets = secrets.into_iter().filter(|secret| secret.len() >= 4);
-        let in_json = |secret: &String| {
-            let quoted = serde_json::to_string(secret).expect("a string is JSON");
-            quoted[1..quoted.len() - 1].to_owned()
-        };
         let secrets = secrets.map(|text| {
             let json = in_json(&text);
             (text, json)
