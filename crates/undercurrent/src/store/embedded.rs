@@ -182,7 +182,7 @@ impl EmbeddedStore {
             tables: replay.tables,
             places: replay.places,
             written: AtomicU64::new(log.end()),
-            tidying: Mutex::default(),
+            tidying: Mutex::new(recovered.checkpoint),
             queue: Queue::default(),
             closing: Closing::default(),
             unclean_epoch: volatile_epoch,

@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use super::codec::{Fields, Malformed, Out};
 use super::file::Disk;
-use super::index::Dropped;
 use super::log::now_ms;
 use super::replay::Replay;
 use super::rewrite::for_each_record;
@@ -42,11 +41,17 @@ pub(super) struct Checkpoint {
     pub(super) len: u64,
 }
 
+/// Up to where the checkpoint goes, and how many bytes it has; zeros where there is none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Reach {
+    pub(super) to: u64,
+    pub(super) len: u64,
+}
+
 impl Checkpoint {
     /// Reads the checkpoint of a log with these segments, oldest first; none if there is none that fits them.
     pub(super) fn load(disk: &dyn Disk, dir: &Path, all: &[Arc<Segment>]) -> Option<Self> {
-        let names = disk.list(dir).ok()?;
-        names.iter().any(|name| name == CHECKPOINT).then_some(())?;
+        is_there(disk, dir).ok()?.then_some(())?;
         let loaded = read(disk, &dir.join(CHECKPOINT)).and_then(|bytes| {
             let checkpoint = decode(&bytes, all);
             checkpoint.map_err(|Malformed| io::Error::other("it is damaged, or of another log or version"))
@@ -66,6 +71,11 @@ impl Checkpoint {
         Self { replay: Replay::new(now_ms(), begins_at, history_from(all)), next: 0, len: 0 }
     }
 
+    /// Says how far it goes.
+    pub(super) fn reach(&self, all: &[Arc<Segment>]) -> Reach {
+        Reach { to: all.get(self.next).map_or(0, |next| next.header.base), len: self.len }
+    }
+
     /// Goes on through sealed segments; all of them but the last are.
     pub(super) fn advance(&mut self, all: &[Arc<Segment>]) -> io::Result<()> {
         let sealed = all.len().saturating_sub(1);
@@ -76,11 +86,6 @@ impl Checkpoint {
         }
         self.next = self.next.max(sealed);
         Ok(())
-    }
-
-    /// Has places in records that are about to be dropped be where it will be said that they are.
-    pub(super) fn drop_within(&mut self, dropped: &[Dropped]) {
-        self.replay.drop_within(dropped);
     }
 
     /// Writes the checkpoint in place of the last one. A crash leaves one or the other.
@@ -111,6 +116,19 @@ impl Checkpoint {
         bytes[HEAD - 4..HEAD].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
+}
+
+/// Removes the checkpoint, if there is one.
+pub(super) fn remove(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if is_there(disk, dir)? {
+        disk.remove(&dir.join(CHECKPOINT))?;
+        disk.sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+fn is_there(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
+    Ok(disk.list(dir)?.iter().any(|name| name == CHECKPOINT))
 }
 
 /// Returns from where on invalidations are looked up: the segment that is written, and those before it.

@@ -18,16 +18,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use undercurrent_types::{Epoch, Key, Position, StreamName};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{self, Checkpoint, Reach};
 use super::closing::Turn;
 use super::commit::{CommitView, EventView};
 use super::control::{Change, decode, encode};
 use super::file::Disk;
 use super::frame::{FRAME, Frame, Kind};
 use super::ids::WINDOW;
-use super::index::Dropped;
+use super::index::{Dropped, range_of};
 use super::log::now_ms;
-use super::manage::Done;
+use super::manage::{Done, wait};
 use super::rewrite::{Hole, for_each_record, rewrite, take_out};
 use super::segment::Segment;
 use super::shared::{Order, Shared};
@@ -51,8 +51,6 @@ pub(super) struct Cleaner {
     trims: u64,
     /// For how long a commit stays although no event of it is kept, so that after a restart its ids are still known.
     pub(super) ids_known: Duration,
-    /// Up to where the last checkpoint goes, and how many bytes it has.
-    checkpoint: (u64, u64),
     /// How many times its own size the log has to grow before another checkpoint is made.
     pub(super) checkpoint_cost: u64,
 }
@@ -90,7 +88,6 @@ impl Cleaner {
             looked: HashMap::new(),
             trims: 0,
             ids_known: WINDOW,
-            checkpoint: (0, 0),
             checkpoint_cost: CHECKPOINT_COST,
         }
     }
@@ -115,17 +112,14 @@ impl Cleaner {
     }
 
     /// Makes a checkpoint of what was sealed, if that is more than making one costs.
-    pub(super) fn make_checkpoint(&mut self) -> io::Result<()> {
-        let shared = self.shared.clone();
-        let _tidying = shared.tidying.lock();
-        self.advance_checkpoint()
+    pub(super) fn make_checkpoint(&self) -> io::Result<()> {
+        self.advance_checkpoint(&mut self.shared.tidying.lock())
     }
 
-    fn advance_checkpoint(&mut self) -> io::Result<()> {
+    fn advance_checkpoint(&self, reach: &mut Reach) -> io::Result<()> {
         let all = self.shared.segments.all_but(0);
         let Some(current) = all.last() else { return Ok(()) };
-        let (from, len) = self.checkpoint;
-        if current.header.base <= from.saturating_add(self.checkpoint_cost * len) {
+        if current.header.base <= reach.to.saturating_add(self.checkpoint_cost * reach.len) {
             return Ok(());
         }
         let loaded = Checkpoint::load(&*self.disk, &self.dir, &all);
@@ -134,27 +128,32 @@ impl Cleaner {
             checkpoint.advance(&all)?;
             checkpoint.save(&*self.disk, &self.dir, &all)?;
         }
-        self.checkpoint = (all[checkpoint.next].header.base, checkpoint.len);
+        *reach = checkpoint.reach(&all);
         Ok(())
     }
 
     /// Changes the checkpoint before records are dropped that it has places of. The new places are right before, too.
-    fn drop_from_checkpoint(&self, dropped: &[Dropped]) -> io::Result<()> {
-        let all = self.shared.segments.all_but(0);
-        let Some(mut checkpoint) = Checkpoint::load(&*self.disk, &self.dir, &all) else { return Ok(()) };
-        let to = all[checkpoint.next].header.base;
-        if dropped.iter().all(|range| range.start >= to) {
+    fn drop_from_checkpoint(&self, dropped: &[Dropped], reach: &mut Reach) -> io::Result<()> {
+        if reach.to > 0 && dropped.iter().all(|range| range.start >= reach.to) {
             return Ok(());
         }
-        checkpoint.drop_within(dropped);
-        checkpoint.save(&*self.disk, &self.dir, &all)
+        let all = self.shared.segments.all_but(0);
+        let Some(mut checkpoint) = Checkpoint::load(&*self.disk, &self.dir, &all) else {
+            // If one is there all the same, it must not be believed later.
+            *reach = Reach::default();
+            return checkpoint::remove(&*self.disk, &self.dir);
+        };
+        checkpoint.replay.drop_within(dropped);
+        checkpoint.save(&*self.disk, &self.dir, &all)?;
+        *reach = checkpoint.reach(&all);
+        Ok(())
     }
 
     /// Lets go what streams need not keep, and looks at segments: removes all that it can, and rewrites at most one.
     pub(super) fn pass(&mut self) -> io::Result<()> {
         let shared = self.shared.clone();
-        let _tidying = shared.tidying.lock();
-        self.advance_checkpoint()?;
+        let reach = &mut *shared.tidying.lock();
+        self.advance_checkpoint(reach)?;
         self.trim()?;
         let now = (self.trims, self.shared.epoch());
         let sealed = self.shared.segments.all_but(NEWEST);
@@ -175,7 +174,7 @@ impl Cleaner {
                     self.looked.insert(base, now);
                 }
                 if 2 * look.kept < look.all && !look.holes.is_empty() {
-                    return self.rewrite(&segment, &look);
+                    return self.rewrite(&segment, &look, reach);
                 }
             }
             is_first = false;
@@ -195,7 +194,7 @@ impl Cleaner {
         let order = shared.order.lock();
         let done = self.push(&order, trimmed.iter().map(|stream| stream.change()));
         drop(order);
-        wait(done)
+        done.into_iter().try_for_each(wait)
     }
 
     fn look(&self, segment: &Arc<Segment>, is_first: bool) -> io::Result<Look> {
@@ -316,11 +315,11 @@ impl Cleaner {
         Ok(())
     }
 
-    fn rewrite(&self, segment: &Arc<Segment>, look: &Look) -> io::Result<()> {
+    fn rewrite(&self, segment: &Arc<Segment>, look: &Look, reach: &mut Reach) -> io::Result<()> {
         self.leave(&look.left, &[], self.shared.segments.oldest())?;
         let dropped: Vec<_> = look.holes.iter().map(Hole::range).collect();
         // The first record of a hole is there in both files, so first the places are set, then the files are changed.
-        self.drop_from_checkpoint(&dropped)?;
+        self.drop_from_checkpoint(&dropped, reach)?;
         self.shared.drop_within(&dropped);
         let rewritten = rewrite(&*self.disk, &self.dir, segment, &look.holes, &|kept| Cow::Borrowed(kept))?;
         self.shared.segments.insert(Arc::new(rewritten));
@@ -342,7 +341,7 @@ impl Cleaner {
         let changes = std::iter::once(base).chain(streams.iter().map(|stream| stream.change())).chain(kept);
         let done = self.push(&order, changes);
         drop(order);
-        wait(done)
+        done.into_iter().try_for_each(wait)
     }
 
     fn is_current(&self, kept: &Kept) -> bool {
@@ -384,17 +383,6 @@ impl Kept {
     }
 }
 
-fn wait(done: Vec<Done>) -> io::Result<()> {
-    for done_rx in done {
-        match done_rx.blocking_recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => return Err(io::Error::other(refused.refusal().to_string())),
-            Err(_) => return Err(io::Error::other("the log was closed")),
-        }
-    }
-    Ok(())
-}
-
 fn unreadable(frame: &Frame) -> io::Error {
     io::Error::other(format!("the commit at position {} can not be read", frame.position))
 }
@@ -411,6 +399,6 @@ impl Shared {
     fn drop_within(&self, dropped: &[Dropped]) {
         self.streams.all().iter().for_each(|stream| stream.drop_within(dropped));
         self.places.drop_within(dropped);
-        self.history.lock().forget(|offset| super::index::range_of(dropped, offset).is_some());
+        self.history.lock().forget(|offset| range_of(dropped, offset).is_some());
     }
 }

@@ -1,5 +1,6 @@
 //! Setting streams up and deleting them.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,6 +19,15 @@ use crate::store::{Batch, CreateStreamError, Invalidation, PublishError, StreamS
 
 /// What ends the waiting for the disk.
 pub(super) type Done = oneshot::Receiver<Result<(), Refused>>;
+
+/// Waits for the disk, on a thread that may.
+pub(super) fn wait(done_rx: Done) -> io::Result<()> {
+    match done_rx.blocking_recv() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(refused)) => Err(io::Error::other(refused.refusal().to_string())),
+        Err(_) => Err(io::Error::other("the log was closed")),
+    }
+}
 
 impl Shared {
     /// Makes a stream, or sets how much one keeps that is there.

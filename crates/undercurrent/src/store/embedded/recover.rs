@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use undercurrent_types::Incarnation;
 
-use super::checkpoint::{self, Checkpoint};
+use super::checkpoint::{self, Checkpoint, Reach};
 use super::error::OpenStoreError;
 use super::file::Disk;
 use super::frame::{FRAME, Found, Frame, Kind};
@@ -34,6 +34,7 @@ pub(super) struct Recovered {
     pub(super) incarnation: Incarnation,
     pub(super) end: LogEnd,
     pub(super) replay: Replay,
+    pub(super) checkpoint: Reach,
 }
 
 /// The sizes of new segments.
@@ -45,15 +46,17 @@ pub(super) struct Sizes {
 
 /// Reads a log to its end, cuts what is torn there, and makes all that was read last.
 pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recovered, OpenStoreError> {
-    let bases = segment_bases(disk, dir)?;
-    if bases.is_empty() {
+    let names = disk.list(dir).map_err(OpenStoreError::io(dir, "listed"))?;
+    for unfinished in names.iter().filter(|name| is_unfinished(name)) {
+        let path = dir.join(unfinished);
+        disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
+    }
+    let all = open_segments(disk, dir, &names)?;
+    if all.is_empty() {
         return begin(disk, dir, sizes.first);
     }
-    let all: Vec<_> = bases
-        .iter()
-        .map(|base| open_segment(disk, &dir.join(file_name(*base)), *base).map(Arc::new))
-        .collect::<Result<_, _>>()?;
     let loaded = Checkpoint::load(disk, dir, &all);
+    let checkpoint = loaded.as_ref().map(|loaded| loaded.reach(&all)).unwrap_or_default();
     let Checkpoint { mut replay, next: first, .. } = loaded.unwrap_or_else(|| Checkpoint::empty(&all));
     check_whole(&all[..=first])?;
     let (last, stop) = read_all(&all[first..], &mut replay)?;
@@ -83,7 +86,7 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
             LogEnd { segment: next, next: Next::Unprepared, at, start }
         }
     };
-    Ok(Recovered { segments, incarnation, end, replay })
+    Ok(Recovered { segments, incarnation, end, replay, checkpoint })
 }
 
 /// Returns the segment that was made ahead, if there is one, and removes what can not be used.
@@ -113,21 +116,25 @@ fn begin(disk: &dyn Disk, dir: &Path, size: u64) -> Result<Recovered, OpenStoreE
     let segments = Arc::new(Segments::default());
     segments.insert(segment.clone());
     let end = LogEnd { segment, next: Next::Unprepared, at: HEADER, start: 1 };
-    Ok(Recovered { segments, incarnation, end, replay: Replay::new(now_ms(), 0, 0) })
+    let (replay, checkpoint) = (Replay::new(now_ms(), 0, 0), Reach::default());
+    Ok(Recovered { segments, incarnation, end, replay, checkpoint })
 }
 
-/// Returns the bases of all segments in order, and clears away one that was being made.
-fn segment_bases(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, OpenStoreError> {
-    let names = disk.list(dir).map_err(OpenStoreError::io(dir, "listed"))?;
-    for unfinished in
-        names.iter().filter(|name| [UNFINISHED, REWRITE, checkpoint::UNFINISHED].contains(&name.as_str()))
-    {
-        let path = dir.join(unfinished);
-        disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
-    }
+/// Says whether a file of this name was being made, and is worth nothing now.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    [UNFINISHED, REWRITE, checkpoint::UNFINISHED].contains(&name)
+}
+
+/// Opens the segments among the files of a directory, oldest first.
+pub(super) fn open_segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    names: &[String],
+) -> Result<Vec<Arc<Segment>>, OpenStoreError> {
     let mut bases: Vec<_> = names.iter().filter_map(|name| base_of(name)).collect();
     bases.sort_unstable();
-    Ok(bases)
+    let open = |base| open_segment(disk, &dir.join(file_name(base)), base).map(Arc::new);
+    bases.into_iter().map(open).collect()
 }
 
 /// Refuses a log whose beginning is lost.
@@ -141,7 +148,7 @@ pub(super) fn check_begin(first: &Segment, replay: &Replay) -> Result<(), OpenSt
 }
 
 /// Refuses a log with a segment missing among those that are not read.
-pub(super) fn check_whole(all: &[Arc<Segment>]) -> Result<(), OpenStoreError> {
+fn check_whole(all: &[Arc<Segment>]) -> Result<(), OpenStoreError> {
     let broken = all.windows(2).find(|pair| pair[0].end() != pair[1].header.base);
     broken.map_or(Ok(()), |pair| Err(missing_after(&pair[0], pair[0].end())))
 }
@@ -151,7 +158,7 @@ fn missing_after(segment: &Segment, at: u64) -> OpenStoreError {
     corrupt(segment, at, reason)
 }
 
-pub(super) fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
+fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
     let file = disk.open(path).map_err(OpenStoreError::io(path, "opened"))?;
     let mut bytes = [0; HEADER as usize];
     file.read_at(&mut bytes, 0).map_err(OpenStoreError::io(path, "read"))?;

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use undercurrent_types::{Key, Name};
 
-use super::checkpoint::CHECKPOINT;
+use super::checkpoint::{self, Reach};
 use super::commit::CommitView;
 use super::control::{Change, decode};
 use super::file::Disk;
 use super::frame::{Frame, Kind};
+use super::manage::wait;
 use super::queue::{Item, Needs};
 use super::rewrite::{for_each_record, rewrite};
 use super::segment::Segment;
@@ -33,9 +34,11 @@ pub(super) struct Scrub<'a> {
 impl Scrub<'_> {
     /// Does it. For threads that may wait for the disk.
     pub(super) fn run(&self) -> io::Result<(Scrubbed, Vec<Name>)> {
-        let _tidying = self.shared.tidying.lock();
+        let mut reach = self.shared.tidying.lock();
         self.end_segment()?;
-        self.drop_checkpoint()?;
+        checkpoint::remove(self.disk, self.dir)?;
+        // So another one is made next.
+        *reach = Reach::default();
         let mut scrubbed = Scrubbed::default();
         let mut names = Vec::new();
         for segment in self.shared.segments.all_but(1) {
@@ -61,19 +64,7 @@ impl Scrub<'_> {
         let (waiter, done_rx) = oneshot::channel();
         let item = Item { ends_segment: true, needs: Needs::Sync, waiter: Some(waiter), ..Item::default() };
         self.shared.queue.push(item);
-        match done_rx.blocking_recv() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(refused)) => Err(io::Error::other(refused.refusal().to_string())),
-            Err(_) => Err(io::Error::other("the log was closed")),
-        }
-    }
-
-    fn drop_checkpoint(&self) -> io::Result<()> {
-        if self.disk.list(self.dir)?.iter().any(|name| name == CHECKPOINT) {
-            self.disk.remove(&self.dir.join(CHECKPOINT))?;
-            self.disk.sync_dir(self.dir)?;
-        }
-        Ok(())
+        wait(done_rx)
     }
 
     /// Counts what a segment has, and notes the keys whose states have it. Refuses what would not be the same without.

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 use undercurrent_types::{Epoch, Incarnation, Position, Token};
 
+use super::checkpoint::Reach;
 use super::closing::Closing;
 use super::history::History;
 use super::ids::{IdHasher, Ids};
@@ -42,8 +43,8 @@ pub(super) struct Shared {
     pub(super) history: Mutex<History>,
     pub(super) tables: Tables,
     pub(super) places: Places,
-    /// Held by whoever changes files of the log that are sealed, or the checkpoint. Before the order.
-    pub(super) tidying: Mutex<()>,
+    /// How far the checkpoint goes. Held by whoever changes it, or files of the log that are sealed. Before the order.
+    pub(super) tidying: Mutex<Reach>,
     pub(super) queue: Queue,
     /// Ends the thread that gives room back.
     pub(super) closing: Closing,

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use undercurrent_types::{Cursor, Durability, Position, Seq, StreamName};
 
-use super::checkpoint::{self, CHECKPOINT, Checkpoint};
+use super::checkpoint::{CHECKPOINT, Checkpoint};
 use super::error::OpenStoreError;
 use super::file::{Disk, RealDisk};
 use super::log::now_ms;
-use super::recover::{Stop, check_begin, check_whole, open_segment, read_all};
+use super::recover::{Stop, check_begin, is_unfinished, open_segments, read_all};
 use super::replay::Replay;
-use super::rewrite::REWRITE;
-use super::segment::{FORMAT, Segment, UNFINISHED, base_of, file_name};
+use super::segment::{FORMAT, Segment};
 use super::take_lock;
 
 /// What a data directory holds, and what is noteworthy about it.
@@ -65,12 +64,7 @@ pub(super) fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<Checkup, OpenStor
     let log_dir = dir.join("log");
     let names = disk.list(&log_dir).map_err(OpenStoreError::io(&log_dir, "listed"))?;
     let _lock = take_lock(disk, dir)?;
-    let mut bases: Vec<_> = names.iter().filter_map(|name| base_of(name)).collect();
-    bases.sort_unstable();
-    let all: Vec<_> = bases
-        .iter()
-        .map(|base| open_segment(disk, &log_dir.join(file_name(*base)), *base).map(Arc::new))
-        .collect::<Result<_, _>>()?;
+    let all = open_segments(disk, &log_dir, &names)?;
     let Some(first) = all.first() else {
         let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no segment in it");
         return Err(OpenStoreError::io(&log_dir, "read")(missing));
@@ -78,19 +72,15 @@ pub(super) fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<Checkup, OpenStor
     let mut replay = Replay::new(now_ms(), first.header.base, u64::MAX);
     let (last, stop) = read_all(&all, &mut replay)?;
     check_begin(first, &replay)?;
-    check_whole(&all[..=last])?;
     let mut findings = findings(disk, &log_dir, &names, &all);
     findings.extend(torn(&all[last], &stop));
     Ok(checkup(&all, replay, findings))
 }
 
 fn findings(disk: &dyn Disk, log_dir: &Path, names: &[String], all: &[Arc<Segment>]) -> Vec<String> {
-    let mut findings = Vec::new();
-    for name in
-        names.iter().filter(|name| [UNFINISHED, REWRITE, checkpoint::UNFINISHED].contains(&name.as_str()))
-    {
-        findings.push(format!("`{name}` was being made and is not needed: opening removes it"));
-    }
+    let unfinished = names.iter().filter(|name| is_unfinished(name));
+    let unneeded = |name| format!("`{name}` was being made and is not needed: opening removes it");
+    let mut findings: Vec<_> = unfinished.map(unneeded).collect();
     if names.iter().any(|name| name == CHECKPOINT) && Checkpoint::load(disk, log_dir, all).is_none() {
         findings.push(format!(
             "`{CHECKPOINT}` is damaged, or of another log or version: opening reads the whole log and makes another"

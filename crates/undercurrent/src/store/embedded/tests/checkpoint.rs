@@ -153,6 +153,19 @@ async fn opening_reads_what_follows_the_checkpoint_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_that_opening_has_read_is_not_read_again() {
+    let disk = MemoryDisk::default();
+    let store = open_with(&disk, tiny()).unwrap();
+    live(&store, 0..30).await;
+    clean(&store, &disk).await;
+    drop(store);
+    let store = open_with(&disk, tiny()).unwrap();
+    let read = disk.bytes_read();
+    Cleaner::new(store.shared.clone(), Arc::new(disk.clone()), log()).make_checkpoint().unwrap();
+    assert_eq!(disk.bytes_read(), read);
+}
+
+#[tokio::test]
 async fn a_checkpoint_that_is_damaged_or_of_another_log_is_passed_over() {
     let disk = MemoryDisk::default();
     drop(tidied(&disk).await);
