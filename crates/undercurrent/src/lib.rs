@@ -17,6 +17,8 @@
 #[doc(hidden)]
 pub mod ablation;
 pub mod cache;
+#[cfg(test)]
+mod dice;
 pub mod event_stream;
 pub mod loaders;
 pub mod rules;

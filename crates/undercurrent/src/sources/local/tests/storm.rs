@@ -4,19 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::site::Site;
-
-/// Numbers that are the same in every run with one seed (splitmix64, Steele et al., 2014).
-struct Dice(u64);
+use crate::dice::Dice;
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % sides
-    }
-
     /// Returns a path of one to four words out of few, so that the same ones come again and again.
     fn path(&mut self, root: &Path) -> PathBuf {
         let mut path = root.to_owned();

@@ -15,6 +15,7 @@ use undercurrent_types::{Cursor, Durability, Position, Seq};
 
 use super::disk::{Failing, MemoryDisk};
 use super::support::{clean, lasting, open_with, small};
+use crate::dice::Dice;
 use crate::store::contract::{bare, batch, event, key, publish, read_all, stream};
 use crate::store::embedded::{EmbeddedStore, StoreOptions};
 use crate::store::{
@@ -35,19 +36,6 @@ const STREAMS: [(&str, Durability); 5] = [
     ("trimmed", Durability::Durable),
     ("deleted", Durability::Durable),
 ];
-
-/// Numbers that look random and are not.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
 
 /// Says the seed if the story ends badly.
 struct Seed(u64);
@@ -132,7 +120,7 @@ impl Story {
     async fn go_on(&mut self) {
         self.disk.keep_images();
         let before = (self.asked.len(), self.answered.clone(), self.highest);
-        match self.dice.below(20) {
+        match self.dice.roll(20) {
             0 => {
                 let token = self.store.publish(bare(&["state:moved"])).await;
                 self.highest = token.map_or(self.highest, |published| published.token.position);
@@ -147,25 +135,25 @@ impl Story {
         let (_, answered, highest) = before;
         let asked = self.asked.len();
         for disk in self.disk.take_images() {
-            if self.dice.below(6) == 0 {
-                let disk = if self.dice.below(2) == 0 { disk } else { self.torn(&disk) };
+            if self.dice.roll(6) == 0 {
+                let disk = if self.dice.roll(2) == 0 { disk } else { self.torn(&disk) };
                 self.moments.push(Moment { disk, asked, answered: answered.clone(), highest });
             }
         }
-        let disk = if self.dice.below(2) == 0 { self.disk.copy() } else { self.torn(&self.disk.clone()) };
+        let disk = if self.dice.roll(2) == 0 { self.disk.copy() } else { self.torn(&self.disk.clone()) };
         let answered = self.answered.clone();
         self.moments.push(Moment { disk, asked, answered, highest: self.highest });
     }
 
     /// Returns what is left when sectors are lost here and there.
     fn torn(&mut self, disk: &MemoryDisk) -> MemoryDisk {
-        disk.crash(|| self.dice.below(3) == 0)
+        disk.crash(|| self.dice.roll(3) == 0)
     }
 
     fn commit(&mut self, to: usize) -> Batch {
         let (name, durability) = STREAMS[to];
-        let count = 1 + self.dice.below(3);
-        let size = self.dice.below(4) * 150;
+        let count = 1 + self.dice.roll(3);
+        let size = self.dice.roll(4) * 150;
         let events: Vec<_> = (0..count)
             .map(|_| {
                 self.ids += 1;
@@ -193,8 +181,8 @@ impl Story {
     async fn publish(&mut self) {
         let store = self.store.clone();
         let mut under_way = Vec::new();
-        for _ in 0..1 + self.dice.below(3) {
-            let to = self.dice.below(STREAMS.len() as u64) as usize;
+        for _ in 0..1 + self.dice.roll(3) {
+            let to = self.dice.roll(STREAMS.len() as u64) as usize;
             let commit = self.commit(to);
             let mut publishing = store.publish(commit);
             let at_once = (&mut publishing).now_or_never();
@@ -236,9 +224,9 @@ impl Story {
 
     /// Publishes while there is little room or none, and makes room again.
     async fn fill(&mut self) {
-        match self.dice.below(3) {
+        match self.dice.roll(3) {
             0 => self.disk.fail(Failing::Room),
-            _ => self.disk.fill(self.dice.below(6000) as usize),
+            _ => self.disk.fill(self.dice.roll(6000) as usize),
         }
         for _ in 0..3 {
             self.publish().await;
@@ -257,7 +245,7 @@ impl Story {
     async fn end(&mut self) {
         self.disk.keep_images();
         let answered = self.answered.clone();
-        self.disk.fail(if self.dice.below(2) == 0 { Failing::Syncs } else { Failing::Writes });
+        self.disk.fail(if self.dice.roll(2) == 0 { Failing::Syncs } else { Failing::Writes });
         self.publish().await;
         self.publish().await;
         let (asked, highest) = (self.asked.len(), self.highest);
