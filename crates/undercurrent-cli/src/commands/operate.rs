@@ -1,4 +1,4 @@
-//! `status`, `sources` and `streams`.
+//! `status`, `sources` and `scrub`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -155,14 +155,18 @@ impl EventStream {
             return Err(PutError::Published { key: key.clone() }.into());
         }
         let data = Data::from_json(&value).map_err(|error| PublishError::Event { index: 0, error })?;
-        let ty: EventType = "state_update.put".parse().expect("it is a type");
-        let source: EventSource = "system".parse().expect("it is a source");
-        let now = jiff::Timestamp::now().to_string();
-        let event = Event::new(ty, source).with_subject(key.as_str()).with_time(now).with_data(data);
+        let event = by_system("state_update.put").with_subject(key.as_str()).with_data(data);
         let ack = self.publish("state", event).await?;
         let version = Version::of(Some(&value));
         Ok(Written { token: ack.token, version: Some(version) })
     }
+}
+
+/// Returns an event that the engine itself tells now.
+pub(super) fn by_system(ty: &str) -> Event {
+    let ty: EventType = ty.parse().expect("it is a type");
+    let source: EventSource = "system".parse().expect("it is a source");
+    Event::new(ty, source).with_time(jiff::Timestamp::now().to_string())
 }
 
 /// What the source `local` reports can be found again by looking, so it need not wait for the disk.

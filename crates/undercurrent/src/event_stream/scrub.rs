@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use undercurrent_types::wire::ScrubReport;
-use undercurrent_types::{Durability, ErrorBody, ErrorCode, Event, EventSource, EventType};
+use undercurrent_types::{Durability, ErrorBody, ErrorCode};
 
 use super::EventStream;
 use super::error::PublishError;
-use super::publish::Outgoing;
+use super::publish::{Outgoing, by_system};
 use crate::store::{Invalidation, Secret, SecretError, StoreError};
 
 impl EventStream {
@@ -30,13 +30,9 @@ impl EventStream {
             "times": scrubbed.times, "commits": scrubbed.commits, "segments": scrubbed.segments,
             "states": states, "entries": entries,
         });
-        let ty: EventType = "system.scrub".parse().expect("it is a type");
-        let source: EventSource = "system".parse().expect("it is a source");
-        let event = Event::new(ty, source).with_time(jiff::Timestamp::now().to_string());
-        let event = event.with_json(&data).expect("numbers are JSON");
         let audit = Outgoing {
             stream: "system".parse().expect("it is a name"),
-            event,
+            event: by_system("system.scrub").with_json(&data).expect("numbers are JSON"),
             durability: Some(Durability::Durable),
             expected_seq: None,
         };
