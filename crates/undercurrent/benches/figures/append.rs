@@ -6,10 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use undercurrent::event_stream::Outgoing;
-use undercurrent::types::Data;
-use undercurrent::{Config, Durability, Event, EventStream};
+use undercurrent::{Config, Durability, EventStream};
 
-use crate::{median, row};
+use crate::{median, message, row};
 
 const BATCH: usize = 256;
 const BATCHES: usize = 20;
@@ -51,17 +50,7 @@ pub(crate) fn run(rounds: usize) {
 }
 
 fn batch() -> Vec<Outgoing> {
-    let make = |_| {
-        let event = Event::new("message".parse().expect("a type"), "agent/7".parse().expect("a source"));
-        let data = format!("\"{}\"", "x".repeat(254));
-        Outgoing {
-            stream: "sessions/bench".parse().expect("a name"),
-            event: event.with_data(Data::from_json(data.as_bytes()).expect("data")),
-            durability: Some(Durability::Durable),
-            expected_seq: None,
-        }
-    };
-    (0..BATCH).map(make).collect()
+    (0..BATCH).map(|_| message("sessions/bench", 254, Durability::Durable)).collect()
 }
 
 async fn publish(events: &EventStream, batches: usize) {

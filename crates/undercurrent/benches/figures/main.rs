@@ -11,6 +11,10 @@ mod freshness;
 mod hit;
 mod start;
 
+use undercurrent::event_stream::Outgoing;
+use undercurrent::types::Data;
+use undercurrent::{Durability, Event};
+
 fn main() {
     if start::open_if_told() {
         return;
@@ -31,6 +35,18 @@ fn main() {
     }
     if wanted("start") {
         start::run(if short { 100_000 } else { 10_000_000 }, 10_000);
+    }
+}
+
+/// Returns a message to a stream, with a text of so many bytes.
+fn message(stream: &str, len: usize, durability: Durability) -> Outgoing {
+    let event = Event::new("message".parse().expect("a type"), "agent/7".parse().expect("a source"));
+    let data = format!("\"{}\"", "x".repeat(len));
+    Outgoing {
+        stream: stream.parse().expect("a name"),
+        event: event.with_data(Data::from_json(data.as_bytes()).expect("data")),
+        durability: Some(durability),
+        expected_seq: None,
     }
 }
 

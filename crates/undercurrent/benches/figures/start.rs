@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use undercurrent::event_stream::Outgoing;
-use undercurrent::types::Data;
-use undercurrent::{Config, Durability, Event, EventStream};
+use undercurrent::{Config, Durability, EventStream};
+
+use crate::message;
 
 const BATCH: u64 = 250;
 /// What the bench is told when it runs as the process that opens.
@@ -58,22 +58,10 @@ pub(crate) fn open_if_told() -> bool {
 async fn fill(data: &Path, events: u64, streams: u64) {
     let config = Config { data: Some(data.to_owned()), ..Config::default() };
     let engine = EventStream::open(config).await.expect("an engine");
-    let text = format!("\"{}\"", "x".repeat(120));
     for batch in 0..events / BATCH {
-        let make = |n| {
-            let event = Event::new("message".parse().expect("a type"), "agent/7".parse().expect("a source"));
-            let number = (batch * BATCH + n) % streams;
-            Outgoing {
-                stream: format!("sessions/{number}").parse().expect("a name"),
-                event: event.with_data(Data::from_json(text.as_bytes()).expect("data")),
-                durability: Some(Durability::Page),
-                expected_seq: None,
-            }
-        };
-        engine
-            .publish_with((0..BATCH).map(make).collect(), Vec::new(), "")
-            .await
-            .expect("an acknowledgement");
+        let stream = |n| format!("sessions/{}", (batch * BATCH + n) % streams);
+        let messages = (0..BATCH).map(|n| message(&stream(n), 120, Durability::Page)).collect();
+        engine.publish_with(messages, Vec::new(), "").await.expect("an acknowledgement");
     }
     engine.close().await;
 }
