@@ -195,6 +195,8 @@ async fn what_is_put_with_inputs_and_tags_is_stale_with_them() {
     json_of(daemon.request("POST", "/v1/invalidate").body(r#"{"names":["tag:mine"]}"#)).await;
     assert_eq!(refused(daemon.context("GET", "note:sum")).await.0, 404);
     daemon.write("a=b.txt", b"2");
+    // Inputs are compared as they are known, so the change has to be known.
+    send(daemon.context("GET", &input)).await;
     let (status, body) = refused(put()).await;
     assert_eq!((status, body.code), (409, ErrorCode::Conflict));
     assert!(body.message.contains("a=b.txt"), "{}", body.message);

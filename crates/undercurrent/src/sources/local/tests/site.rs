@@ -82,9 +82,14 @@ impl Recorder {
 
     /// Says which mark a name had last.
     pub(super) fn mark(&self, name: &Name) -> Option<Mark> {
+        self.marks(name).pop()
+    }
+
+    /// Returns the marks that a name was given, in order.
+    pub(super) fn marks(&self, name: &Name) -> Vec<Mark> {
         let batches = self.batches.lock();
-        let mut names = batches.iter().flat_map(|batch| &batch.names);
-        names.rfind(|one| one.name == *name && one.mark != Mark::Keep).map(|one| one.mark)
+        let names = batches.iter().flat_map(|batch| &batch.names);
+        names.filter(|one| one.name == *name && one.mark != Mark::Keep).map(|one| one.mark).collect()
     }
 }
 
@@ -304,6 +309,11 @@ impl Watched<'_> {
 
     pub(super) fn mark(&self) -> Option<Mark> {
         self.site.recorder.mark(&self.scope())
+    }
+
+    /// Returns the marks of the first root but for so many at the beginning.
+    pub(super) fn marks_after(&self, count: usize) -> Vec<Mark> {
+        self.site.recorder.marks(&self.scope()).split_off(count)
     }
 
     /// Returns the health of the first root, with the reason.
