@@ -59,6 +59,7 @@ missed! {
     exempting_what_is_not_there_is_noticed NegativeAlike;
     ignoring_doubt_is_noticed DoubtCounts;
     joining_a_load_of_what_is_in_doubt_is_noticed DoubtAsked;
+    joining_a_load_that_took_longer_than_its_value_lasts_is_noticed LateAsked;
     a_hit_that_looks_at_one_floor_is_noticed HitClosure;
     floors_raised_after_applied_are_noticed FloorsFirst;
     a_barrier_shared_with_one_already_sent_is_noticed BarrierAfterRead;

@@ -32,6 +32,8 @@ pub enum Step {
     DoubtCounts,
     /// What nobody vouches for is asked for at every read.
     DoubtAsked,
+    /// A value whose time is over is not shared with a read that came after its load began.
+    LateAsked,
     /// A hit looks at the floors of its whole closure.
     HitClosure,
     /// The floors are raised before `applied` is published.
@@ -62,7 +64,7 @@ pub enum Step {
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AskAfterBegin,
         Self::CommitPredicate,
         Self::CommitClosure,
@@ -76,6 +78,7 @@ impl Step {
         Self::NegativeAlike,
         Self::DoubtCounts,
         Self::DoubtAsked,
+        Self::LateAsked,
         Self::HitClosure,
         Self::FloorsFirst,
         Self::BarrierAfterRead,

@@ -30,10 +30,12 @@ impl Cache {
     /// Shares or makes the fill that serves a read. `waiter` is the key whose loader asks, where one does.
     ///
     /// What nobody vouches for is asked for at every read. A value that was not accepted may have been in doubt while it
-    /// was loaded; if that load began before this read, the source is asked once more.
+    /// was loaded, and one whose time is over may have been so when the read began; if that load began before this read,
+    /// the source is asked once more.
     pub(super) async fn fly(&self, key: &Key, need: Need, waiter: Option<&Key>) -> Outcome {
         let (entry, why, early) = self.share(key, need, waiter).await?;
-        if early && entry.as_of() == Position(0) && need.mode == Mode::Fresh && !skips(Step::DoubtAsked) {
+        let doubtful = entry.as_of() == Position(0) && !skips(Step::DoubtAsked);
+        if early && need.mode == Mode::Fresh && (doubtful || entry.is_late() && !skips(Step::LateAsked)) {
             let (entry, why, _) = self.share(key, Need { mode: Mode::Ask, ..need }, waiter).await?;
             return Ok((entry, why));
         }
