@@ -1,12 +1,14 @@
 //! How a connection begins: what it may be believed for is found before anything else is asked.
 
+use std::sync::Arc;
+
 use redis::{Cmd, Value};
 use undercurrent_types::{Incarnation, Position, Token};
 
 use super::connect::{ConnectError, Connector, Wire};
 use super::keys::Keys;
 use super::options::SharedStoreOptions;
-use super::order::Known;
+use super::order::Order;
 use super::reply::{Malformed, Reply};
 use super::scripts::{CLAIM, Script};
 use super::server::Server;
@@ -18,7 +20,7 @@ pub(super) const FORMAT: &str = "undercurrent/1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) at: Token,
-    pub(super) nonce: Box<str>,
+    pub(super) nonce: Arc<str>,
 }
 
 /// A connection whose server is known, with the incarnation of what it holds.
@@ -34,15 +36,16 @@ pub(super) async fn claim(
     connector: &Connector,
     options: &SharedStoreOptions,
     keys: &Keys,
-    known: Option<&Known>,
+    order: Option<&Order>,
 ) -> Result<Claimed, ConnectError> {
     let wire = connector.connect(Some(options.response_timeout)).await?;
     let server = Server::ask(&wire).await?;
     let mut command = eval(&CLAIM, keys.order.iter());
     command.arg(random()).arg(&server.replication).arg(random()).arg(FORMAT);
-    match known {
-        Some(Known { seen: Mark { at, nonce }, left, .. }) => {
-            command.arg(incarnation_text(at.inc)).arg(at.position.0).arg(&**nonce);
+    match order {
+        Some(order) => {
+            let (Mark { at, nonce }, left) = (order.known().seen, order.left());
+            command.arg(incarnation_text(at.inc)).arg(at.position.0).arg(&*nonce);
             command.arg(left.iter().map(|inc| incarnation_text(*inc)).collect::<Vec<_>>().join(" "));
         }
         None => {

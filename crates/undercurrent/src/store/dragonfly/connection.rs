@@ -35,7 +35,6 @@ pub(super) struct Link {
     current: RwLock<Arc<Connection>>,
     /// Held over the making of a connection, so that one is made for all who wait. With the last failure.
     making: Mutex<Option<(Instant, ConnectError)>>,
-    closed: AtomicBool,
 }
 
 /// One claimed connection.
@@ -48,8 +47,6 @@ pub(super) struct Connection {
 /// Why a request has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Failed {
-    #[error("the store is closed")]
-    Closed,
     /// Nothing was done.
     #[error("{0}")]
     Unavailable(String),
@@ -171,20 +168,12 @@ impl Link {
         let claimed = claim(&connector, &options, &keys, None).await?;
         let order = Order::starting_at(claimed.begun.clone());
         let current = RwLock::new(Connection::new(claimed));
-        Ok(Self { options, keys, order, connector, current, making: Mutex::default(), closed: AtomicBool::new(false) })
+        Ok(Self { options, keys, order, connector, current, making: Mutex::default() })
     }
 
     /// Returns what the server was like when the connection to it began.
     pub(super) fn server(&self) -> Server {
         self.current.read().server().clone()
-    }
-
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
     }
 
     /// Says why the server can not be asked now, where it was found that it can not.
@@ -196,9 +185,6 @@ impl Link {
     /// Returns a connection that is not known to be lost, and makes one if there is none.
     async fn connection(&self) -> Result<Arc<Connection>, Failed> {
         let usable = || Some(self.current.read().clone()).filter(|connection| !connection.is_lost());
-        if self.is_closed() {
-            return Err(Failed::Closed);
-        }
         if let Some(connection) = usable() {
             return Ok(connection);
         }
@@ -211,7 +197,7 @@ impl Link {
         {
             return Err(Failed::Unavailable(error.to_string()));
         }
-        match claim(&self.connector, &self.options, &self.keys, Some(&self.order.known())).await {
+        match claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await {
             Ok(claimed) => {
                 self.order.claimed(&claimed.begun);
                 let connection = Connection::new(claimed);
@@ -229,7 +215,7 @@ impl Link {
 
     /// Makes a claimed connection for somebody who needs one of their own.
     pub(super) async fn own_connection(&self) -> Result<Claimed, ConnectError> {
-        let claimed = claim(&self.connector, &self.options, &self.keys, Some(&self.order.known())).await?;
+        let claimed = claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await?;
         self.order.claimed(&claimed.begun);
         Ok(claimed)
     }
@@ -264,12 +250,8 @@ impl Link {
     }
 
     pub(super) fn unavailable(&self, failed: Failed) -> StoreError {
-        match failed {
-            Failed::Closed => StoreError::Closed,
-            Failed::Unavailable(reason) | Failed::Unknown(reason) => {
-                StoreError::Unavailable { place: self.options.url.to_string(), reason }
-            }
-        }
+        let (Failed::Unavailable(reason) | Failed::Unknown(reason)) = failed;
+        StoreError::Unavailable { place: self.options.url.to_string(), reason }
     }
 
     pub(super) fn malformed(&self, e: Malformed) -> StoreError {
@@ -288,7 +270,7 @@ impl Link {
             sent = self.proven(connection, &with(true)).await;
         }
         let Some(value) = self.sort(connection, call, sent).await? else { return Ok(None) };
-        let mut read = || {
+        let read = || {
             let mut rest = Reply::open(value)?;
             if rest.text()? == "claim" {
                 return Ok(None);

@@ -18,6 +18,8 @@ const LEFT: usize = 8;
 pub(super) struct Order {
     pub(super) horizon: Horizon,
     known: Mutex<Known>,
+    /// The incarnations that were left, which are not joined again.
+    left: Mutex<VecDeque<Incarnation>>,
 }
 
 /// What every request carries, so that a server that went back is noticed.
@@ -28,8 +30,6 @@ pub(super) struct Known {
     pub(super) applied: Mark,
     /// The highest position of any answer.
     pub(super) seen: Mark,
-    /// The incarnations that were left, which are not joined again.
-    pub(super) left: VecDeque<Incarnation>,
 }
 
 /// What a barrier found.
@@ -45,8 +45,8 @@ impl Order {
     /// Begins where a claim stands.
     pub(super) fn starting_at(mark: Mark) -> Self {
         let Token { inc, position } = mark.at;
-        let known = Known { applied: mark.clone(), seen: mark, left: VecDeque::new() };
-        Self { horizon: Horizon::starting_at(inc, position), known: Mutex::new(known) }
+        let known = Mutex::new(Known { applied: mark.clone(), seen: mark });
+        Self { horizon: Horizon::starting_at(inc, position), known, left: Mutex::default() }
     }
 
     /// Returns what a request has to carry.
@@ -54,14 +54,19 @@ impl Order {
         self.known.lock().clone()
     }
 
+    /// Returns the incarnations that were left.
+    pub(super) fn left(&self) -> Vec<Incarnation> {
+        self.left.lock().iter().copied().collect()
+    }
+
     /// Takes in a claim: where it has another incarnation, what was known before is worth nothing.
     pub(super) fn claimed(&self, mark: &Mark) {
         let mut known = self.known.lock();
         if mark.at.inc != known.seen.at.inc {
-            let left = known.seen.at.inc;
-            known.left.push_back(left);
-            if known.left.len() > LEFT {
-                known.left.pop_front();
+            let mut left = self.left.lock();
+            left.push_back(known.seen.at.inc);
+            if left.len() > LEFT {
+                left.pop_front();
             }
             known.applied = mark.clone();
             known.seen = mark.clone();

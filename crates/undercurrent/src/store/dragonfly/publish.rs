@@ -5,10 +5,10 @@ use std::hash::Hash;
 
 use undercurrent_types::{Cursor, Durability, Epoch, Incarnation, Key, Position, Seq, StreamName};
 
-use super::claim::Mark as Stand;
 use super::connection::{Answer, Call, Failed, Link};
 use super::reply::{Malformed, Reply};
 use super::scripts::PUBLISH;
+use super::url::StoreUrl;
 use crate::store::{Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent};
 
 /// The most bytes of one commit.
@@ -155,10 +155,15 @@ impl<'a> Draft<'a> {
         call
     }
 
-    fn read(&self, Answer { at, mut rest, .. }: Answer) -> Result<Result<Published, PublishError>, Malformed> {
+    fn read(
+        &self,
+        Answer { at, mut rest, .. }: Answer,
+        most: Durability,
+        place: &StoreUrl,
+    ) -> Result<Result<Published, PublishError>, Malformed> {
         let inc = at.at.inc;
         if rest.text()? == "no" {
-            return Ok(Err(self.refusal(&mut rest)?));
+            return Ok(Err(self.refusal(&mut rest, most, place)?));
         }
         let mut streams = Vec::new();
         for _ in &self.streams.values {
@@ -181,7 +186,12 @@ impl<'a> Draft<'a> {
         Ok(Ok(Published { token: at.at, events }))
     }
 
-    fn refusal(&self, rest: &mut Reply) -> Result<PublishError, Malformed> {
+    fn refusal(
+        &self,
+        rest: &mut Reply,
+        most: Durability,
+        place: &StoreUrl,
+    ) -> Result<PublishError, Malformed> {
         let (kind, index, what) = (rest.text()?, rest.parse::<usize>()?, rest.text()?);
         let bad = || Malformed(format!("{kind} {index} {what}"));
         let stream = || self.batch.events.get(index).map(|new| new.stream.clone()).ok_or_else(bad);
@@ -207,10 +217,11 @@ impl<'a> Draft<'a> {
             "full" => {
                 PublishError::TableFull { table: row()?.table.to_owned(), rows: TABLE.0, bytes: TABLE.1 }
             }
-            "weaker" => PublishError::Weaker {
-                index,
+            "weaker" => PublishError::TooDurable {
                 stream: stream()?,
                 asked: durability(what.parse().map_err(|_| bad())?),
+                most,
+                place: place.to_string(),
             },
             "owned" => PublishError::Owned {
                 name: self.batch.names.get(index).ok_or_else(bad)?.name.clone(),
@@ -226,8 +237,9 @@ impl Link {
         &self,
         draft: &Draft<'_>,
         generation: &str,
-    ) -> Result<(Published, Stand), PublishError> {
-        let call = draft.call(self, self.server().strongest(), generation);
+    ) -> Result<Published, PublishError> {
+        let most = self.server().strongest();
+        let call = draft.call(self, most, generation);
         let answer = match self.run(&call).await {
             // Its ids answer what was written already.
             Err(Failed::Unknown(_)) if draft.repeats() => match self.run(&call).await {
@@ -237,17 +249,15 @@ impl Link {
             answer => answer,
         };
         let answer = answer.map_err(|failed| self.not_published(failed))?;
-        let at = answer.at.clone();
-        let published = draft.read(answer).map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
+        let published = draft.read(answer, most, &self.options.url).map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
         let names = draft.batch.names.iter().map(|moved| &moved.name);
         self.order.raise(names, published.token);
-        Ok((published, at))
+        Ok(published)
     }
 
     pub(super) fn not_published(&self, failed: Failed) -> PublishError {
         let place = self.options.url.to_string();
         match failed {
-            Failed::Closed => PublishError::Closed,
             Failed::Unavailable(reason) => PublishError::Unavailable { place, reason },
             Failed::Unknown(reason) => PublishError::Unknown { reason: format!("{reason} (store `{place}`)") },
         }

@@ -44,4 +44,16 @@ pub(super) static CLAIM: LazyLock<Script> =
 scripts! {
     BARRIER = "barrier"
     PUBLISH = "publish"
+    COMMIT = "commit"
+    LAST = "last"
+    RENEW = "renew"
+    READ_LOG = "read_log"
+    READ_STREAM = "read_stream"
+    TAIL = "tail"
+    STREAMS = "streams"
+    CREATE = "create"
+    DELETE = "delete"
+    FACTS = "facts"
+    LATEST = "latest"
+    ROWS = "rows"
 }
