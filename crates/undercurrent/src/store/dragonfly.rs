@@ -94,7 +94,9 @@ impl SharedStore {
         let published = self.link().publish(&draft, &vouched.generation).await;
         match &published {
             Ok(_) => vouched.published(&batch),
-            Err(PublishError::Unavailable { .. } | PublishError::Unknown { .. }) if !batch.names.is_empty() => {
+            Err(PublishError::Unavailable { .. } | PublishError::Unknown { .. })
+                if !batch.names.is_empty() =>
+            {
                 vouched.withdraw();
             }
             Err(_) => {}

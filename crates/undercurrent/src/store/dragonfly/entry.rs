@@ -10,7 +10,8 @@ use crate::store::{Commit, Committed, StoreError};
 /// Evaluates the predicate over the names of a value.
 pub(super) async fn commit(link: &Link, commit: Commit<'_>) -> Result<Committed, StoreError> {
     let announced = commit.announce.map_or("", |key| key.as_str());
-    let mut call = Call::of(&COMMIT).arg(incarnation_text(commit.h.inc)).number(commit.h.position.0).arg(announced);
+    let mut call =
+        Call::of(&COMMIT).arg(incarnation_text(commit.h.inc)).number(commit.h.position.0).arg(announced);
     commit.closure.iter().for_each(|name| call.push(name.as_str()));
     let mut answer = link.ask(&call).await?;
     let verdict = answer.rest.text().map_err(|e| link.malformed(e))?;

@@ -19,7 +19,9 @@ if ARGV[10] then
       looked = looked + 1
       local at = string.match(one[1], '^%d+')
       upper = digits(tonumber(at) - 1)
-      for line in string.gmatch(field(one, 'names'), '[^\n]+') do
+      local lines = {}
+      for line in string.gmatch(field(one, 'names'), '[^\n]+') do table.insert(lines, 1, line) end
+      for _, line in ipairs(lines) do
         if wanted[string.match(line, '^%S+ (.*)$')] then
           for _, what in ipairs({at, field(one, 'nonce'), field(one, 'time'), field(one, 'cause'), line, field(one, 'events')}) do
             reply[#reply + 1] = what

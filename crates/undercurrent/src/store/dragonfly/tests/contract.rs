@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use undercurrent_servers::{Server, Setup};
+use undercurrent_types::StreamName;
 
 use super::super::{SharedStore, SharedStoreOptions};
-use crate::store::Store;
 use crate::store::contract::{Subject, contract};
+use crate::store::{Retention, Store};
 
 struct OnServer {
     server: Server,
@@ -40,6 +41,10 @@ impl Subject for OnServer {
             }
             self.open().await;
         })
+    }
+
+    fn retention(&self, _stream: &StreamName) -> Retention {
+        super::super::streams::RETENTION
     }
 }
 
