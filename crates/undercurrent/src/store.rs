@@ -7,6 +7,7 @@
 mod batch;
 #[cfg(test)]
 mod contract;
+pub mod dragonfly;
 pub mod embedded;
 mod horizon;
 mod kept;

@@ -230,6 +230,12 @@ pub enum PublishError {
         /// Where the store is, without its password.
         place: String,
     },
+    /// Another node vouches for the name.
+    #[error("another node vouches for `{name}`: nothing was published; it can be taken over when that one is gone")]
+    Owned {
+        /// The name.
+        name: Name,
+    },
     /// The server of the store can not be asked now: nothing was published.
     #[error("the store at `{place}` is not available, so nothing was published: {reason}")]
     Unavailable {

@@ -16,6 +16,11 @@ impl Moment {
         Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
     }
 
+    /// Returns the time from the start of the machine until then.
+    pub(crate) fn since_boot(self) -> Duration {
+        self.0
+    }
+
     /// Returns the moment that much later.
     pub fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(time))
