@@ -231,7 +231,9 @@ pub enum PublishError {
         place: String,
     },
     /// Another node vouches for the name.
-    #[error("another node vouches for `{name}`: nothing was published; it can be taken over when that one is gone")]
+    #[error(
+        "another node vouches for `{name}`: nothing was published; it can be taken over when that one is gone"
+    )]
     Owned {
         /// The name.
         name: Name,

@@ -60,7 +60,10 @@ pub(super) async fn claim(
     let begun = read(answer, keys)?;
     if Server::replication_of(&wire).await? != Some(server.replication.clone()) {
         let address = wire.address.clone();
-        return Err(ConnectError::Unreachable { address, reason: "it changed its role meanwhile".to_owned() });
+        return Err(ConnectError::Unreachable {
+            address,
+            reason: "it changed its role meanwhile".to_owned(),
+        });
     }
     Ok(Claimed { wire, server, begun })
 }
@@ -105,6 +108,7 @@ pub(super) fn incarnation_text(inc: Incarnation) -> String {
 }
 
 pub(super) fn incarnation(text: &str) -> Result<Incarnation, Malformed> {
-    let number = u64::from_str_radix(text, 16).map_err(|_| Malformed(format!("`{text}` is no incarnation")))?;
+    let number =
+        u64::from_str_radix(text, 16).map_err(|_| Malformed(format!("`{text}` is no incarnation")))?;
     Ok(Incarnation(number))
 }

@@ -277,7 +277,8 @@ async fn take_in(shared: &Shared, mut from: Position, entries: &[(Token, Entry)]
 async fn resume(shared: &Shared) {
     for stream in shared.rings.followed() {
         let Ok(tail) = shared.link.tail(&stream).await else { continue };
-        let before = undercurrent_types::Cursor { seq: undercurrent_types::Seq(tail.seq.0.saturating_sub(1)), ..tail };
+        let before =
+            undercurrent_types::Cursor { seq: undercurrent_types::Seq(tail.seq.0.saturating_sub(1)), ..tail };
         if let Ok(page) = shared.link.read_stream(&stream, Some(before), 1).await {
             page.records.iter().for_each(|record| shared.rings.hand_on(record, false));
         }

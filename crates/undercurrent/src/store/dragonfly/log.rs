@@ -64,7 +64,11 @@ impl Entry {
 
 impl Link {
     /// Reads commits after a position, each with its events as far as they are kept.
-    pub(super) async fn read_log(&self, after: Option<Position>, limit: usize) -> Result<LogPage, ReadLogError> {
+    pub(super) async fn read_log(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<LogPage, ReadLogError> {
         let from = after.unwrap_or_default();
         let call = Call::of(&READ_LOG).number(from.0).number(limit as u64);
         let Answer { at, mut rest, .. } = self.ask(&call).await?;

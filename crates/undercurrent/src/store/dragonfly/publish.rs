@@ -80,7 +80,8 @@ impl<'a> Draft<'a> {
         let events: usize = self.events.iter().map(|(json, _)| json.len() + 128).sum();
         let names: usize = self.batch.names.iter().map(|moved| moved.name.as_str().len() + 16).sum();
         let rows = self.batch.rows.iter();
-        let rows: usize = rows.map(|row| row.id.len() + row.value.as_ref().map_or(0, bytes::Bytes::len)).sum();
+        let rows: usize =
+            rows.map(|row| row.id.len() + row.value.as_ref().map_or(0, bytes::Bytes::len)).sum();
         events + names + rows + self.batch.cause.len()
     }
 
@@ -223,9 +224,9 @@ impl<'a> Draft<'a> {
                 most,
                 place: place.to_string(),
             },
-            "owned" => PublishError::Owned {
-                name: self.batch.names.get(index).ok_or_else(bad)?.name.clone(),
-            },
+            "owned" => {
+                PublishError::Owned { name: self.batch.names.get(index).ok_or_else(bad)?.name.clone() }
+            }
             _ => return Err(bad()),
         })
     }
@@ -249,7 +250,9 @@ impl Link {
             answer => answer,
         };
         let answer = answer.map_err(|failed| self.not_published(failed))?;
-        let published = draft.read(answer, most, &self.options.url).map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
+        let published = draft
+            .read(answer, most, &self.options.url)
+            .map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
         let names = draft.batch.names.iter().map(|moved| &moved.name);
         self.order.raise(names, published.token);
         Ok(published)
@@ -259,7 +262,9 @@ impl Link {
         let place = self.options.url.to_string();
         match failed {
             Failed::Unavailable(reason) => PublishError::Unavailable { place, reason },
-            Failed::Unknown(reason) => PublishError::Unknown { reason: format!("{reason} (store `{place}`)") },
+            Failed::Unknown(reason) => {
+                PublishError::Unknown { reason: format!("{reason} (store `{place}`)") }
+            }
         }
     }
 }
@@ -312,4 +317,3 @@ pub(super) fn durability(rank: u8) -> Durability {
         _ => Durability::Replicated,
     }
 }
-

@@ -30,7 +30,9 @@ impl Server {
         let about = Told(info(wire, None).await?);
         let unfit = |what: String| Err(ConnectError::Unfit(format!("`{}` {what}", wire.address)));
         let product = match (about.get("dragonfly_version"), about.get("valkey_version")) {
-            (Some(version), _) => format!("Dragonfly {}", version.trim_start_matches("df-").trim_start_matches('v')),
+            (Some(version), _) => {
+                format!("Dragonfly {}", version.trim_start_matches("df-").trim_start_matches('v'))
+            }
             (None, Some(version)) => format!("Valkey {version}"),
             (None, None) => format!("Redis {}", about.get("redis_version").unwrap_or("of no version")),
         };
@@ -46,10 +48,14 @@ impl Server {
             && about.get("maxmemory") != Some("0")
         {
             let policy = about.get("maxmemory_policy").unwrap_or_default();
-            return unfit(format!("evicts keys that have no time to live (maxmemory-policy {policy}): set noeviction or volatile-lru"));
+            return unfit(format!(
+                "evicts keys that have no time to live (maxmemory-policy {policy}): set noeviction or volatile-lru"
+            ));
         }
         if about.get("cache_mode") == Some("cache") {
-            return unfit("evicts keys that have no time to live (--cache_mode): start it without".to_owned());
+            return unfit(
+                "evicts keys that have no time to live (--cache_mode): start it without".to_owned(),
+            );
         }
         let Some(replication) = about.get("master_replid") else {
             return unfit("does not say the id of its replication history (INFO, master_replid)".to_owned());

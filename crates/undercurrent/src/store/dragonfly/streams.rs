@@ -10,7 +10,8 @@ use super::record::{Stamp, record};
 use super::reply::{Malformed, Reply};
 use super::scripts::{CREATE, DELETE, FACTS, READ_STREAM, STREAMS, TAIL};
 use crate::store::{
-    CreateStreamError, Page, PublishError, ReadStreamError, Retention, StoreError, StreamSettings, StreamState,
+    CreateStreamError, Page, PublishError, ReadStreamError, Retention, StoreError, StreamSettings,
+    StreamState,
 };
 
 /// How many streams or keys are asked about at once.
@@ -30,7 +31,8 @@ impl Link {
     ) -> Result<Page, ReadStreamError> {
         // Of another incarnation: the script is asked for nothing that it could take for its own.
         let inc = self.order.known().seen.at.inc;
-        let given_born = after.map(|cursor| born(inc, cursor.epoch).map_or("x".to_owned(), |n| n.to_string()));
+        let given_born =
+            after.map(|cursor| born(inc, cursor.epoch).map_or("x".to_owned(), |n| n.to_string()));
         let call = Call::of(&READ_STREAM)
             .key(self.keys.stream(stream))
             .key(self.keys.meta(stream))
@@ -43,7 +45,10 @@ impl Link {
     }
 
     /// Returns what streams are.
-    pub(super) async fn states(&self, streams: &[StreamName]) -> Result<Vec<Option<StreamState>>, StoreError> {
+    pub(super) async fn states(
+        &self,
+        streams: &[StreamName],
+    ) -> Result<Vec<Option<StreamState>>, StoreError> {
         let mut states = Vec::with_capacity(streams.len());
         for some in streams.chunks(MANY) {
             let mut call = Call::of(&TAIL);

@@ -29,7 +29,9 @@ pub(super) enum Place {
 
 /// A text that is no address of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the address of the store is not understood ({reason}): expected `redis://host:port`, `rediss://host:port`, `unix:///path`, `redis+sentinel://host:port,host:port/primary` or `redis+cluster://host:port,host:port`, each with `user:password@` before the host where it is needed")]
+#[error(
+    "the address of the store is not understood ({reason}): expected `redis://host:port`, `rediss://host:port`, `unix:///path`, `redis+sentinel://host:port,host:port/primary` or `redis+cluster://host:port,host:port`, each with `user:password@` before the host where it is needed"
+)]
 pub struct StoreUrlError {
     reason: &'static str,
 }
@@ -62,7 +64,13 @@ impl std::str::FromStr for StoreUrl {
             [one] => Ok(one.clone()),
             _ => Err(error("it names more than one server")),
         };
-        let no_path = |place| if path.is_empty() { Ok(place) } else { Err(error("a path follows the host; databases other than 0 are not used, a namespace is")) };
+        let no_path = |place| {
+            if path.is_empty() {
+                Ok(place)
+            } else {
+                Err(error("a path follows the host; databases other than 0 are not used, a namespace is"))
+            }
+        };
         let place = match scheme {
             "redis" | "rediss" => {
                 let (host, port) = one(PORT)?;
@@ -71,10 +79,9 @@ impl std::str::FromStr for StoreUrl {
             "unix" if rest.starts_with('/') => Place::Unix(rest.into()),
             "unix" => return Err(error("the path of a socket is absolute")),
             "redis+sentinel" if path.is_empty() => return Err(error("the name of the primary is missing")),
-            "redis+sentinel" => Place::Sentinel {
-                sentinels: addresses(hosts, SENTINEL_PORT)?,
-                primary: path.to_owned(),
-            },
+            "redis+sentinel" => {
+                Place::Sentinel { sentinels: addresses(hosts, SENTINEL_PORT)?, primary: path.to_owned() }
+            }
             "redis+cluster" => no_path(Place::Cluster(addresses(hosts, PORT)?))?,
             _ => return Err(error("its scheme is none of these")),
         };
@@ -139,12 +146,26 @@ mod tests {
     fn the_password_is_not_shown() {
         let url: StoreUrl = "redis://ann:s%40cret@host:1".parse().unwrap();
         assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("ann"), Some("s@cret")));
-        assert_eq!((url.to_string(), format!("{url:?}")), ("redis://host:1".into(), "StoreUrl(redis://host:1)".into()));
+        assert_eq!(
+            (url.to_string(), format!("{url:?}")),
+            ("redis://host:1".into(), "StoreUrl(redis://host:1)".into())
+        );
     }
 
     #[test]
     fn what_is_no_address_is_refused_without_being_said() {
-        for text in ["", "redis", "redis://", "redis://:p@", "http://a", "redis://a:x", "redis://a/1", "redis://a,b", "unix://a", "redis+sentinel://a"] {
+        for text in [
+            "",
+            "redis",
+            "redis://",
+            "redis://:p@",
+            "http://a",
+            "redis://a:x",
+            "redis://a/1",
+            "redis://a,b",
+            "unix://a",
+            "redis+sentinel://a",
+        ] {
             let error = text.parse::<StoreUrl>().unwrap_err();
             assert!(!error.to_string().contains(":p@"), "{error}");
         }
