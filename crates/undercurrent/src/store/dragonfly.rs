@@ -13,6 +13,7 @@ mod claim;
 mod connect;
 mod connection;
 mod entry;
+mod entry_text;
 mod follow;
 mod keys;
 mod lease;
@@ -41,13 +42,14 @@ use undercurrent_types::{Cursor, Durability, Key, Name, Position, StreamName, To
 
 use self::claim::random;
 use self::connection::Link;
+use self::entry::Entries;
 use self::lease::Vouched;
 use self::publish::Draft;
 use self::shared::Shared;
 use super::{
     Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Page,
-    PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError,
-    StoreState, StreamSettings, StreamState,
+    PublishError, Published, Read, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
+    StoreError, StoreState, StreamSettings, StreamState,
 };
 
 pub use self::connect::ConnectError;
@@ -59,6 +61,7 @@ pub use self::url::{StoreUrl, StoreUrlError};
 /// [`Store::close`] ends its tasks; dropping it does too.
 pub struct SharedStore {
     shared: Arc<Shared>,
+    entries: Entries,
 }
 
 impl SharedStore {
@@ -74,7 +77,7 @@ impl SharedStore {
         tokio::spawn(follow::follow(shared.clone()));
         tokio::spawn(lease::renew(shared.clone()));
         tokio::spawn(shared::keep_warm(shared.clone()));
-        Ok(Self { shared })
+        Ok(Self { shared, entries: Entries::default() })
     }
 
     fn link(&self) -> &Link {
@@ -126,8 +129,25 @@ impl Store for SharedStore {
         self.shared.barrier_within(age)
     }
 
+    fn keeps_entries(&self) -> bool {
+        true
+    }
+
+    fn read<'a>(
+        &'a self,
+        key: &'a Key,
+        loader_version: Option<u32>,
+        lease: bool,
+    ) -> BoxFuture<'a, Result<Read, StoreError>> {
+        Box::pin(self.entries.read(self.link(), key, loader_version, lease))
+    }
+
+    fn release<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, ()> {
+        Box::pin(self.entries.release(self.link(), key))
+    }
+
     fn commit<'a>(&'a self, commit: Commit<'a>) -> BoxFuture<'a, Result<Committed, StoreError>> {
-        Box::pin(entry::commit(self.link(), commit))
+        Box::pin(self.entries.commit(self.link(), commit))
     }
 
     fn still_valid(&self, _closure: &[Name], _as_of: Position) -> Option<Position> {

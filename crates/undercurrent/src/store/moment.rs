@@ -26,6 +26,16 @@ impl Moment {
         Self(self.0.saturating_add(time))
     }
 
+    /// Returns the moment that much earlier, or the first there was.
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
+
+    /// Returns the time from another moment to this one: none where the other is the later one.
+    pub fn since(self, other: Self) -> Duration {
+        self.0.saturating_sub(other.0)
+    }
+
     /// Returns the time until then: none where it is over.
     pub fn remaining(self) -> Duration {
         self.0.saturating_sub(Self::now().0)

@@ -1,6 +1,7 @@
 //! What this process has seen of the order, and how it becomes what hits in memory look at.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use undercurrent_types::{Incarnation, Name, Position, Token};
@@ -11,6 +12,8 @@ use crate::store::Horizon;
 
 /// How many incarnations are remembered that were left.
 const LEFT: usize = 8;
+/// How many positions are remembered with their nonces.
+const MARKS: usize = 1 << 16;
 
 /// The horizon with what proves that the server still is where it was.
 ///
@@ -18,6 +21,8 @@ const LEFT: usize = 8;
 pub(super) struct Order {
     pub(super) horizon: Horizon,
     known: Mutex<Known>,
+    /// What the positions of loads are known by; a mutex held for a look.
+    marks: Mutex<Marks>,
     /// The incarnations that were left, which are not joined again.
     left: Mutex<VecDeque<Incarnation>>,
 }
@@ -30,6 +35,20 @@ pub(super) struct Known {
     pub(super) applied: Mark,
     /// The highest position of any answer.
     pub(super) seen: Mark,
+}
+
+/// The positions of one incarnation that loads may have begun at, each with its nonce; at most [`MARKS`], the oldest
+/// go first.
+#[derive(Default)]
+struct Marks(BTreeMap<Position, Arc<str>>);
+
+impl Marks {
+    fn note(&mut self, mark: &Mark) {
+        self.0.entry(mark.at.position).or_insert_with(|| mark.nonce.clone());
+        if self.0.len() > MARKS {
+            self.0.pop_first();
+        }
+    }
 }
 
 /// What a barrier found.
@@ -46,7 +65,8 @@ impl Order {
     pub(super) fn starting_at(mark: Mark) -> Self {
         let Token { inc, position } = mark.at;
         let known = Mutex::new(Known { applied: mark.clone(), seen: mark });
-        Self { horizon: Horizon::starting_at(inc, position), known, left: Mutex::default() }
+        let horizon = Horizon::starting_at(inc, position);
+        Self { horizon, known, marks: Mutex::default(), left: Mutex::default() }
     }
 
     /// Returns what a request has to carry.
@@ -70,6 +90,7 @@ impl Order {
             }
             known.applied = mark.clone();
             known.seen = mark.clone();
+            self.marks.lock().0.clear();
             self.horizon.begin(mark.at.inc, mark.at.position);
         } else if mark.at.position > known.seen.at.position {
             known.seen = mark.clone();
@@ -79,9 +100,20 @@ impl Order {
     /// Notes the position of an answer.
     pub(super) fn note(&self, mark: &Mark) {
         let mut known = self.known.lock();
-        if mark.at.inc == known.seen.at.inc && mark.at.position > known.seen.at.position {
+        if mark.at.inc != known.seen.at.inc {
+            return;
+        }
+        self.marks.lock().note(mark);
+        if mark.at.position > known.seen.at.position {
             known.seen = mark.clone();
         }
+    }
+
+    /// Returns what tells a position that an answer gave from another of the same number, while it is remembered.
+    pub(super) fn nonce_of(&self, at: Token) -> Option<Arc<str>> {
+        let known = self.known.lock();
+        let marks = (at.inc == known.seen.at.inc).then(|| self.marks.lock())?;
+        marks.0.get(&at.position).cloned()
     }
 
     /// Raises the floors of names that were moved at a position, before a barrier tells of them.

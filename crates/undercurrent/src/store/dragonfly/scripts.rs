@@ -20,12 +20,16 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal)*) => {
+    ($($name:ident = $file:literal $(, after $part:literal)?)*) => {
         $(
             #[doc = concat!("The step of `", $file, ".lua`.")]
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-                let body = include_str!(concat!("scripts/", $file, ".lua"));
-                Script::new($file, [include_str!("scripts/enter.lua"), body].concat())
+                let parts = [
+                    include_str!("scripts/enter.lua"),
+                    $(include_str!(concat!("scripts/", $part, ".lua")),)?
+                    include_str!(concat!("scripts/", $file, ".lua")),
+                ];
+                Script::new($file, parts.concat())
             });
         )*
 
@@ -44,7 +48,10 @@ pub(super) static CLAIM: LazyLock<Script> =
 scripts! {
     BARRIER = "barrier"
     PUBLISH = "publish"
-    COMMIT = "commit"
+    READ = "read", after "entry"
+    COMMIT = "commit", after "entry"
+    JUDGE = "judge"
+    RELEASE = "release"
     LAST = "last"
     RENEW = "renew"
     READ_LOG = "read_log"
