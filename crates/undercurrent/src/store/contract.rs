@@ -267,6 +267,7 @@ pub(crate) async fn a_name_in_doubt_is_never_valid(subject: &mut dyn Subject) {
     let kept = mark(&*store, "scope:s", Mark::Keep).await;
     assert_eq!(last_of(&*store, &name("scope:s")).await, (Some(kept.position), true));
     let vouched = mark(&*store, "scope:s", Mark::Vouched).await;
+    store.barrier().await.unwrap();
     assert_eq!(store.commit(Commit::of(kept, &closure)).await.unwrap(), Committed::Moved);
     assert_eq!(
         store.commit(Commit::of(vouched, &closure)).await.unwrap(),
@@ -285,6 +286,7 @@ pub(crate) async fn a_change_found_is_announced(subject: &mut dyn Subject) {
         panic!()
     };
     assert!(at > h.position);
+    store.barrier().await.unwrap();
     assert_eq!(last_of(&*store, &closure[0]).await, (Some(at), false));
     assert_eq!(still_valid(&*store, &closure, h).await, None);
     assert_eq!(still_valid(&*store, &closure, Token { position: at, ..h }).await, Some(at));

@@ -18,6 +18,7 @@ mod follow;
 mod keys;
 mod lease;
 mod log;
+mod names;
 mod options;
 mod order;
 mod publish;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use undercurrent_types::{Name, Position, Token};
 
 use super::connection::{Answer, Call, Link};
+use super::names::Workspaces;
 use super::order::Since;
 use super::reply::Malformed;
 use super::scripts::BARRIER;
@@ -115,21 +116,21 @@ impl Drop for Round {
 pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
     loop {
         let mut answer = link.ask(&Call::of(&BARRIER)).await?;
-        let since = read(&mut answer).map_err(|e| link.malformed(e))?;
+        let since = read(&link.keys.workspaces, &mut answer).map_err(|e| link.malformed(e))?;
         if link.order.apply(&since, &answer) {
             return Ok(answer.at.at);
         }
     }
 }
 
-fn read(answer: &mut Answer) -> Result<Since, Malformed> {
+fn read(workspaces: &Workspaces, answer: &mut Answer) -> Result<Since, Malformed> {
     if answer.rest.text()? == "jump" {
         return Ok(Since::Jump);
     }
     let mut records = Vec::new();
     while answer.rest.left() > 0 {
         let at = Position(answer.rest.parse()?);
-        match names(&answer.rest.text()?) {
+        match names(workspaces, &answer.rest.text()?) {
             Some(names) => records.push((at, names)),
             None => return Ok(Since::Jump),
         }
@@ -138,6 +139,6 @@ fn read(answer: &mut Answer) -> Result<Since, Malformed> {
 }
 
 /// Reads the names of a record of the log; `None` where one of them is none, so that nobody can say what was moved.
-pub(super) fn names(lines: &str) -> Option<Vec<Name>> {
-    lines.lines().map(|line| line.split_once(' ')?.1.parse().ok()).collect()
+fn names(workspaces: &Workspaces, lines: &str) -> Option<Vec<Name>> {
+    lines.lines().map(|line| workspaces.name(line.split_once(' ')?.1)).collect()
 }

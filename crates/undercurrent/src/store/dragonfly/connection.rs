@@ -164,7 +164,7 @@ impl Link {
     /// Makes the first connection.
     pub(super) async fn open(options: SharedStoreOptions) -> Result<Self, ConnectError> {
         let connector = Connector::new(options.clone())?;
-        let keys = Keys::new(&options.prefix, &options.namespace);
+        let keys = Keys::new(&options.prefix, &options.namespace, &options.workspace);
         let claimed = claim(&connector, &options, &keys, None).await?;
         let order = Order::starting_at(claimed.begun.clone());
         let current = RwLock::new(Connection::new(claimed));

@@ -9,6 +9,7 @@ use undercurrent_types::{Key, Name, Position, Token};
 use super::claim::{incarnation_text, random};
 use super::connection::{Answer, Call, Link};
 use super::entry_text::{self, Clock, Text};
+use super::names::Workspaces;
 use super::reply::Malformed;
 use super::scripts::{COMMIT, JUDGE, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
@@ -55,7 +56,7 @@ impl Entries {
         *self.clock.lock() = Clock { server_ms: answer.time_ms, at: Moment::now() };
         // What is left of a deadline is counted from before the request was sent.
         let clock = Clock { server_ms: answer.time_ms, at: sent };
-        read_answer(&mut answer, clock).map_err(|e| link.malformed(e))
+        read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(e))
     }
 
     /// Gives up the lease on a key.
@@ -75,8 +76,8 @@ impl Entries {
             return Ok(Committed::Moved);
         };
         let (key, entry) = (keep.key, keep.entry);
-        let clock = *self.clock.lock();
-        let text = Text::of(entry, clock);
+        let (clock, workspaces) = (*self.clock.lock(), &link.keys.workspaces);
+        let text = Text::of(entry, clock, workspaces);
         let state = match &entry.value {
             None => "gone",
             Some(value) if value.len() > LARGEST => "large",
@@ -88,11 +89,11 @@ impl Entries {
             .number(commit.h.position.0)
             .arg(&*nonce)
             .arg(if keep.over == Over::Same { "same" } else { "anything" })
-            .arg(commit.announce.map_or("", |key| key.as_str()))
-            .arg(key.as_str())
+            .arg(commit.announce.map_or("", |_| "yes"))
+            .arg(workspaces.outward(key.as_str()))
             .number(entry.loader_version.into())
-            .arg(entry_text::lines(commit.closure))
-            .arg(entry_text::lines(&entry.own))
+            .arg(entry_text::lines(commit.closure, workspaces))
+            .arg(entry_text::lines(&entry.own, workspaces))
             .arg(text.deadline)
             .arg(text.own_deadline)
             .arg(entry.version.to_string())
@@ -113,10 +114,11 @@ impl Entries {
 
 /// Evaluates the predicate over a closure of which nothing is kept.
 async fn judge(link: &Link, commit: Commit<'_>) -> Result<Committed, StoreError> {
-    let announced = commit.announce.map_or("", |key| key.as_str());
+    let workspaces = &link.keys.workspaces;
+    let announced = commit.announce.map_or("".into(), |key| workspaces.outward(key.as_str()));
     let mut call =
         Call::of(&JUDGE).arg(incarnation_text(commit.h.inc)).number(commit.h.position.0).arg(announced);
-    commit.closure.iter().for_each(|name| call.push(name.as_str()));
+    commit.closure.iter().for_each(|name| call.push(workspaces.outward(name.as_str())));
     let mut answer = link.ask(&call).await?;
     let verdict = answer.rest.text().map_err(|e| link.malformed(e))?;
     if let Some(key) = commit.announce.filter(|_| verdict == "valid") {
@@ -152,7 +154,7 @@ fn known(answer: &Answer) -> Position {
     answer.at.at.position.min(answer.since.at.position)
 }
 
-fn read_answer(answer: &mut Answer, clock: Clock) -> Result<Read, Malformed> {
+fn read_answer(answer: &mut Answer, clock: Clock, workspaces: &Workspaces) -> Result<Read, Malformed> {
     let (at, known) = (answer.at.at, known(answer));
     let rest = &mut answer.rest;
     let left: u64 = rest.parse()?;
@@ -160,9 +162,9 @@ fn read_answer(answer: &mut Answer, clock: Clock) -> Result<Read, Malformed> {
     let verdict = rest.text()?;
     let kept = match &*verdict {
         "none" => Kept::Nothing,
-        "valid" => Kept::Valid(Arc::new(entry_text::read(rest, clock)?)),
+        "valid" => Kept::Valid(Arc::new(entry_text::read(rest, clock, workspaces)?)),
         _ => {
-            let entry = Arc::new(entry_text::read(rest, clock)?);
+            let entry = Arc::new(entry_text::read(rest, clock, workspaces)?);
             Kept::Invalid { entry, own_moved: verdict == "moved" }
         }
     };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use undercurrent_types::{Key, Name, Position, Version};
 
+use super::names::Workspaces;
 use super::reply::{Malformed, Reply};
 use crate::store::{KeptEntry, Moment};
 
@@ -53,12 +54,12 @@ struct Rest {
 }
 
 impl Text {
-    pub(super) fn of(entry: &KeptEntry, clock: Clock) -> Self {
+    pub(super) fn of(entry: &KeptEntry, clock: Clock, workspaces: &Workspaces) -> Self {
         let deadline = |moment: Option<Moment>| {
             moment.map_or(String::new(), |moment| clock.to_server(moment).to_string())
         };
         let rest = Rest {
-            keys: entry.keys.to_vec(),
+            keys: outward(&entry.keys, workspaces),
             validator: entry.validator.as_ref().map(|bytes| STANDARD.encode(bytes)),
             max_age_ms: entry.max_age.map(|age| age.as_millis() as u64),
             since_ms: clock.to_server(entry.since),
@@ -67,22 +68,31 @@ impl Text {
         Self {
             deadline: deadline(entry.deadline),
             own_deadline: deadline(entry.own_deadline),
-            inputs: serde_json::to_string(&entry.inputs).expect("keys and versions have a JSON form"),
+            inputs: serde_json::to_string(&outward(&entry.inputs, workspaces))
+                .expect("keys and versions have a JSON form"),
             rest: serde_json::to_string(&rest).expect("it has a JSON form"),
         }
     }
 }
 
 /// Writes names one in a line: no name has a control character.
-pub(super) fn lines(names: &[Name]) -> String {
-    names.iter().map(Name::as_str).collect::<Vec<_>>().join("\n")
+pub(super) fn lines(names: &[Name], workspaces: &Workspaces) -> String {
+    names.iter().map(|name| workspaces.outward(name.as_str())).collect::<Vec<_>>().join("\n")
+}
+
+fn outward(keys: &[(Key, Version)], workspaces: &Workspaces) -> Vec<(Key, Version)> {
+    keys.iter().map(|(key, version)| (workspaces.outward_key(key), *version)).collect()
+}
+
+fn inward(keys: Vec<(Key, Version)>, workspaces: &Workspaces) -> Vec<(Key, Version)> {
+    keys.into_iter().map(|(key, version)| (workspaces.inward_key(key), version)).collect()
 }
 
 /// Reads what READ says of an entry.
-pub(super) fn read(reply: &mut Reply, clock: Clock) -> Result<KeptEntry, Malformed> {
+pub(super) fn read(reply: &mut Reply, clock: Clock, workspaces: &Workspaces) -> Result<KeptEntry, Malformed> {
     let loader_version = reply.parse()?;
-    let closure = names(&reply.text()?)?;
-    let own = names(&reply.text()?)?;
+    let closure = names(&reply.text()?, workspaces)?;
+    let own = names(&reply.text()?, workspaces)?;
     let mut deadline = || -> Result<Option<Moment>, Malformed> {
         let text = reply.text()?;
         if text.is_empty() {
@@ -107,8 +117,8 @@ pub(super) fn read(reply: &mut Reply, clock: Clock) -> Result<KeptEntry, Malform
         h,
         own,
         closure,
-        keys: rest.keys.into(),
-        inputs: inputs.into(),
+        keys: inward(rest.keys, workspaces).into(),
+        inputs: inward(inputs, workspaces).into(),
         validator: validator.map(Into::into),
         deadline,
         own_deadline,
@@ -118,9 +128,12 @@ pub(super) fn read(reply: &mut Reply, clock: Clock) -> Result<KeptEntry, Malform
     })
 }
 
-fn names(text: &str) -> Result<Box<[Name]>, Malformed> {
-    let names: Result<_, _> = text.lines().map(str::parse).collect();
-    names.map_err(|e| Malformed(format!("an entry depends on what is no name: {e}")))
+/// Reads names, sorted as this node knows them.
+fn names(text: &str, workspaces: &Workspaces) -> Result<Box<[Name]>, Malformed> {
+    let name = |line| workspaces.name(line).ok_or_else(|| Malformed(format!("`{line}` is no name")));
+    let mut names: Vec<_> = text.lines().map(name).collect::<Result<_, _>>()?;
+    names.sort_unstable();
+    Ok(names.into())
 }
 
 fn json<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Malformed> {

@@ -15,6 +15,7 @@ use undercurrent_types::{Position, StreamName, Token};
 use super::claim::incarnation;
 use super::connect::Wire;
 use super::log::Entry;
+use super::names::Workspaces;
 use super::reply::{Malformed, Reply};
 use super::shared::Shared;
 use crate::store::Record;
@@ -216,10 +217,10 @@ async fn next(
     let patience = block.unwrap_or_default() + shared.link.options.response_timeout;
     let sent = tokio::time::timeout(patience, wire.send(&command)).await;
     let value = sent.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-    read(value).map_err(|e| e.to_string())
+    read(value, &shared.link.keys.workspaces).map_err(|e| e.to_string())
 }
 
-fn read(value: Value) -> Result<Vec<(Token, Entry)>, Malformed> {
+fn read(value: Value, workspaces: &Workspaces) -> Result<Vec<(Token, Entry)>, Malformed> {
     if value == Value::Nil {
         return Ok(Vec::new());
     }
@@ -242,7 +243,7 @@ fn read(value: Value) -> Result<Vec<(Token, Entry)>, Malformed> {
         let inc = incarnation(&take("inc"))?;
         let (nonce, cause, time_ms) = (take("nonce"), take("cause"), take("time").parse().unwrap_or(0));
         let (names, events) = (take("names"), take("events"));
-        let entry = Entry::of(position, nonce, time_ms, cause, (&names, &events))?;
+        let entry = Entry::of(position, nonce, time_ms, cause, (&names, &events), workspaces)?;
         entries.push((Token { inc, position }, entry));
     }
     Ok(entries)

@@ -2,10 +2,13 @@
 
 use undercurrent_types::{Key, StreamName};
 
+use super::names::Workspaces;
+
 /// Makes the keys of a namespace. All of them carry the same hash tag, so they share a slot of a cluster and a thread of
 /// a Dragonfly.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
+    pub(super) workspaces: Workspaces,
     tag: Box<str>,
     /// `control`, `last`, `log`, `sources`: the first keys of every script.
     pub(super) order: [String; 4],
@@ -13,10 +16,10 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Returns the keys of a namespace below a prefix.
-    pub(super) fn new(prefix: &str, namespace: &str) -> Self {
+    pub(super) fn new(prefix: &str, namespace: &str, workspace: &str) -> Self {
         let tag = format!("{{{prefix}:{namespace}}}");
         let order = ["control", "last", "log", "sources"].map(|word| format!("{tag}:{word}"));
-        Self { tag: tag.into(), order }
+        Self { workspaces: Workspaces::new(workspace), tag: tag.into(), order }
     }
 
     /// Returns what all keys begin with.
@@ -70,10 +73,10 @@ impl Keys {
     }
 
     pub(super) fn context(&self, key: &Key) -> String {
-        self.of(&format!("context:{key}"))
+        self.of(&format!("context:{}", self.workspaces.outward(key.as_str())))
     }
 
     pub(super) fn lease(&self, key: &Key) -> String {
-        self.of(&format!("lease:{key}"))
+        self.of(&format!("lease:{}", self.workspaces.outward(key.as_str())))
     }
 }

@@ -66,7 +66,8 @@ pub(super) async fn renew(shared: Arc<Shared>) {
         } else {
             let mut call = Call::of(&RENEW).arg(&*shared.vouched.generation);
             call.push(shared.link.options.vouch.as_millis().to_string());
-            scopes.iter().for_each(|scope| call.push(scope.as_str()));
+            let workspaces = &shared.link.keys.workspaces;
+            scopes.iter().for_each(|scope| call.push(workspaces.outward(scope.as_str())));
             // One that fails is sent again; what lapses meanwhile is in doubt, and that is right.
             if let Ok(mut answer) = shared.link.run(&call).await {
                 let mut mine = shared.vouched.scopes.lock();

@@ -3,6 +3,7 @@
 use undercurrent_types::{Cursor, Name, Position, Seq, StreamName, Token};
 
 use super::connection::{Answer, Call, Link};
+use super::names::Workspaces;
 use super::publish::epoch;
 use super::record::{Stamp, record};
 use super::reply::{Malformed, Reply};
@@ -31,11 +32,11 @@ pub(super) struct Run {
 
 impl Entry {
     /// Reads a record as READ_LOG returns it.
-    fn read(rest: &mut Reply) -> Result<Self, Malformed> {
+    fn read(rest: &mut Reply, workspaces: &Workspaces) -> Result<Self, Malformed> {
         let (position, nonce, time_ms) = (Position(rest.parse()?), rest.text()?, rest.parse()?);
         let cause = rest.text()?;
         let (names, events) = (rest.text()?, rest.text()?);
-        Self::of(position, nonce, time_ms, cause, (&names, &events))
+        Self::of(position, nonce, time_ms, cause, (&names, &events), workspaces)
     }
 
     /// Reads the lines of a record.
@@ -45,11 +46,12 @@ impl Entry {
         time_ms: u64,
         cause: String,
         (names, events): (&str, &str),
+        workspaces: &Workspaces,
     ) -> Result<Self, Malformed> {
         let bad = |line: &str| Malformed(format!("`{line}` in the log"));
         let name = |line: &str| {
             let (by, name) = line.split_once(' ')?;
-            Some((name.parse().ok()?, by.parse().ok()))
+            Some((workspaces.name(name)?, by.parse().ok()))
         };
         let run = |line: &str| {
             let mut words = line.splitn(3, ' ');
@@ -77,7 +79,7 @@ impl Link {
             let (first, next) = (rest.parse::<u64>()?, Position(rest.parse()?));
             let mut entries = Vec::new();
             while rest.left() > 0 {
-                entries.push(Entry::read(&mut rest)?);
+                entries.push(Entry::read(&mut rest, &self.keys.workspaces)?);
             }
             Ok((Position(first.saturating_sub(1)), next, entries))
         };
@@ -152,14 +154,14 @@ impl Link {
         let mut upper = "+".to_owned();
         while found.len() < limit && upper != "0" {
             let mut call = Call::of(&READ_LOG).arg(upper.clone()).number((limit - found.len()) as u64);
-            names.iter().for_each(|name| call.push(name.as_str()));
+            names.iter().for_each(|name| call.push(self.keys.workspaces.outward(name.as_str())));
             let Answer { at, mut rest, .. } = self.ask(&call).await?;
             let mut read = || {
                 let _oldest = rest.text()?;
                 let upper = rest.text()?;
                 let mut entries = Vec::new();
                 while rest.left() > 0 {
-                    entries.push(Entry::read(&mut rest)?);
+                    entries.push(Entry::read(&mut rest, &self.keys.workspaces)?);
                 }
                 Ok((upper, entries))
             };
@@ -182,7 +184,7 @@ impl Link {
     /// Returns what is remembered of names.
     pub(super) async fn last(&self, names: &[Name]) -> Result<Vec<NameState>, StoreError> {
         let mut call = Call::of(&LAST);
-        names.iter().for_each(|name| call.push(name.as_str()));
+        names.iter().for_each(|name| call.push(self.keys.workspaces.outward(name.as_str())));
         let mut rest = self.ask(&call).await?.rest;
         let mut read = || {
             let told = rest.text()?;

@@ -12,6 +12,9 @@ pub struct SharedStoreOptions {
     pub url: StoreUrl,
     /// The namespace: letters, digits, `.`, `_` and `-`.
     pub namespace: String,
+    /// The name of this node's machine in keys made from paths; see [`undercurrent_types::is_workspace`]. Two nodes share
+    /// one only where they see the same files.
+    pub workspace: String,
     /// What all keys begin with, so that several products share a server.
     pub prefix: String,
     /// The certificates of the authorities that are believed, in PEM; those of the system where there is none.
@@ -36,6 +39,7 @@ impl SharedStoreOptions {
         Self {
             url,
             namespace: "default".to_owned(),
+            workspace: "local".to_owned(),
             prefix: "uc".to_owned(),
             ca: None,
             identity: None,

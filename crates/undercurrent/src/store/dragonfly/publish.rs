@@ -92,6 +92,7 @@ impl<'a> Draft<'a> {
 
     fn call(&self, link: &Link, strongest: Durability, generation: &'a str) -> Call<'_> {
         let keys = &link.keys;
+        let workspaces = &keys.workspaces;
         let mut call = Call::of(&PUBLISH).key(keys.streams()).key(keys.facts()).key(keys.tables());
         call.push(rank(strongest).to_string());
         call.push(generation);
@@ -139,7 +140,7 @@ impl<'a> Draft<'a> {
                 Mark::InDoubt => 'd',
                 Mark::Vouched => 'v',
             };
-            call.push(format!("{by} {mark} {name}"));
+            call.push(format!("{by} {mark} {}", workspaces.outward(name.as_str())));
         }
         call.push(self.batch.rows.len().to_string());
         for row in &self.batch.rows {
