@@ -1,6 +1,7 @@
 //! The kit against real servers: what it starts runs, and what it does to them is seen by an ordinary client.
 
 mod groups;
+mod proxy;
 mod servers;
 
 use std::path::Path;
