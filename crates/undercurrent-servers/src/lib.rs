@@ -27,6 +27,7 @@ mod server;
 mod setup;
 mod tls;
 mod wait;
+mod watch;
 
 pub use choice::{SERVER_VARIABLE, URL_VARIABLE, applicable};
 pub use cluster::Cluster;
@@ -38,3 +39,4 @@ pub use sentinels::Sentinels;
 pub use server::{Server, Snapshot};
 pub use setup::{ClientCertificate, Setup};
 pub use tls::Certificates;
+pub use watch::{KeyReport, UndeclaredKey, watch_keys};
