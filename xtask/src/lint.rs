@@ -3,8 +3,6 @@
 
 mod crates;
 mod files;
-mod lua;
-mod meaning;
 mod modules;
 mod picture;
 mod prints;

@@ -74,6 +74,15 @@ fn a_command_that_no_script_runs_is_found() {
 }
 
 #[test]
+fn what_would_hide_a_command_from_this_lint_is_found() {
+    check_text("local call = redis.call\ncall('GET', 'x')", &[(1, "`redis.call` is called by its own name")]);
+    check_text("local r = redis\nr.call('GET', 'x')", &[(1, "`redis` keeps its name")]);
+    check_text("redis['call']('GET', 'x')", &[(1, "`redis` keeps its name")]);
+    check_text("KEYS[1] = 'x'\nredis.call('GET', KEYS[1])", &[(1, "`KEYS` stays as it was given")]);
+    check_text("local KEYS = {'x'}\nredis.call('GET', KEYS[1])", &[(2, "is no key")]);
+}
+
+#[test]
 fn a_key_that_is_not_out_of_the_keys_is_found() {
     let cases = [
         "redis.call('GET', ARGV[1])",

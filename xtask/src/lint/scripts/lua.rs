@@ -9,7 +9,7 @@ use full_moon::ast::{
     Suffix, Var,
 };
 use full_moon::node::Node;
-use full_moon::tokenizer::{TokenReference, TokenType};
+use full_moon::tokenizer::{Position, TokenReference, TokenType};
 
 /// An expression and the line in which it begins.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub(super) struct Script {
     pub(super) roots: Vec<Expr>,
     /// Those of them that a function or the script itself returns.
     pub(super) returned: Vec<Expr>,
+    /// Where `KEYS` is written to.
+    pub(super) overwrites: Vec<usize>,
     parameters: HashMap<String, Vec<String>>,
     scopes: Vec<HashMap<String, String>>,
     declared: usize,
@@ -164,6 +166,11 @@ impl Script {
                         Kind::Field(_, name) => Symbol::Field(name.clone()),
                         _ => Symbol::Field(String::new()),
                     };
+                    if let Kind::Index(of, _) = &target.kind
+                        && matches!(&of.kind, Kind::Name(name) if name == "KEYS")
+                    {
+                        self.overwrites.push(target.line);
+                    }
                     self.roots.push(target);
                     symbol
                 });
@@ -276,7 +283,7 @@ impl Script {
     }
 
     fn expr(&mut self, expression: &Expression) -> Expr {
-        let line = expression.start_position().map_or(1, |position| position.line());
+        let line = expression.start_position().map_or(1, Position::line);
         let kind = match expression {
             Expression::BinaryOperator { lhs, binop, rhs } => {
                 Kind::Binary(word(binop.token()), Box::new(self.expr(lhs)), Box::new(self.expr(rhs)))
@@ -331,7 +338,7 @@ impl Script {
     }
 
     fn name(&self, name: &TokenReference) -> Expr {
-        let line = name.start_position().map_or(1, |position| position.line());
+        let line = name.start_position().map_or(1, Position::line);
         let word = word(name);
         let own = self.scopes.iter().rev().find_map(|scope| scope.get(&word)).cloned();
         Expr { line, kind: Kind::Name(own.unwrap_or(word)) }
@@ -369,7 +376,7 @@ impl Script {
                 arguments.iter().map(|argument| self.expr(argument)).collect()
             }
             FunctionArgs::String(token) => {
-                let line = token.start_position().map_or(1, |position| position.line());
+                let line = token.start_position().map_or(1, Position::line);
                 vec![Expr { line, kind: text(token) }]
             }
             FunctionArgs::TableConstructor(table) => vec![Expr { line: 1, kind: self.table(table.fields()) }],
