@@ -9,6 +9,8 @@
 //! program or such a server can not give is [not applicable](NotApplicable), by name, and [`applicable`] says so on
 //! standard error; a missing program fails the test.
 //!
+//! A [`Proxy`] stands between a node and its server and does what a bad network does.
+//!
 //! Everything that waits is async and polls a condition until a deadline; it needs tokio with real time, not paused time.
 //! Signals and process control are plain calls.
 
@@ -18,19 +20,23 @@ mod error;
 mod port;
 mod process;
 mod program;
+mod proxy;
 mod replicated;
 mod sentinels;
 mod server;
 mod setup;
 mod tls;
 mod wait;
+mod watch;
 
 pub use choice::{SERVER_VARIABLE, URL_VARIABLE, applicable};
 pub use cluster::Cluster;
 pub use error::{NotApplicable, ServerError};
 pub use program::{Flavour, Program};
+pub use proxy::{Direction, Link, Point, Proxy, Snare};
 pub use replicated::Replicated;
 pub use sentinels::Sentinels;
 pub use server::{Server, Snapshot};
 pub use setup::{ClientCertificate, Setup};
 pub use tls::Certificates;
+pub use watch::{KeyReport, UndeclaredKey, watch_keys};

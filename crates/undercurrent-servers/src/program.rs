@@ -135,6 +135,8 @@ fn redis_args(setup: &Setup, place: &Place<'_>) -> Vec<String> {
     if let Some((certificates, clients)) = &setup.tls {
         let (certificate, key) = certificates.server();
         set("tls-port", tls);
+        set("tls-replication", "yes");
+        set("tls-cluster", "yes");
         set("tls-cert-file", &certificate.display().to_string());
         set("tls-key-file", &key.display().to_string());
         set("tls-ca-cert-file", &certificates.authority().display().to_string());
@@ -185,6 +187,7 @@ fn dragonfly_args(setup: &Setup, place: &Place<'_>) -> Result<Vec<String>, &'sta
         }
         let (certificate, key) = certificates.server();
         set("tls", "true");
+        set("tls_replication", "true");
         set("tls_cert_file", &certificate.display().to_string());
         set("tls_key_file", &key.display().to_string());
         set("tls_ca_cert_file", &certificates.authority().display().to_string());
