@@ -1,4 +1,4 @@
-//! The position that a read has to know: one round trip for all reads that begin before it is sent.
+//! The position that a read has to know, and how many share one round trip for it.
 
 use std::sync::Arc;
 
@@ -13,78 +13,81 @@ use super::reply::Malformed;
 use super::scripts::BARRIER;
 use crate::store::StoreError;
 
-/// At most one barrier under way, and those who wait for the next one.
+/// What many ask for and one at a time gets for all: at most one request under way, and those who wait for the next.
 ///
-/// A mutex held for the time of a push. Whoever waits is a read that is being made, so their number is that of the
-/// reads.
-#[derive(Default)]
-pub(super) struct Barriers(Mutex<Rounds>);
+/// A mutex held for the time of a push. Whoever waits is a request that is being made, so their number is that of the
+/// requests.
+pub(super) struct Rounds<T>(Mutex<State<T>>);
 
-#[derive(Default)]
-struct Rounds {
+struct State<T> {
     under_way: bool,
-    waiting: Vec<oneshot::Sender<Turn>>,
+    waiting: Vec<oneshot::Sender<Turn<T>>>,
+}
+
+impl<T> Default for Rounds<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { under_way: false, waiting: Vec::new() }))
+    }
 }
 
 /// What somebody who waits is told.
-enum Turn {
-    Done(Result<Token, StoreError>),
-    /// To send the next barrier, for these others as well.
-    Send(Round),
+enum Turn<T> {
+    Done(T),
+    /// To send the next request, for these others as well.
+    Send(Round<T>),
 }
 
-/// The right and the duty to send the next barrier. Dropping it hands both on.
-struct Round {
-    barriers: Arc<Barriers>,
-    others: Vec<oneshot::Sender<Turn>>,
+/// The right and the duty to send the next request. Dropping it hands both on.
+struct Round<T> {
+    rounds: Arc<Rounds<T>>,
+    others: Vec<oneshot::Sender<Turn<T>>>,
     /// Set where somebody else has them already.
     handed_on: bool,
 }
 
-impl Barriers {
-    /// Returns the position of a barrier that is sent after the call; others share it.
+impl<T: Clone> Rounds<T> {
+    /// Returns the answer to a request that is sent after the call; others share it. None only where the rounds end.
     ///
     /// Dropping the future ends nothing for the others.
-    pub(super) async fn share<F>(self: &Arc<Self>, send: impl FnOnce() -> F) -> Result<Token, StoreError>
-    where
-        F: Future<Output = Result<Token, StoreError>>,
-    {
+    pub(super) async fn share<F: Future<Output = T>>(
+        self: &Arc<Self>,
+        send: impl FnOnce() -> F,
+    ) -> Option<T> {
         let round = match self.join() {
             Ok(round) => round,
-            Err(turn_rx) => match turn_rx.await {
-                Ok(Turn::Done(result)) => return result,
-                Ok(Turn::Send(round)) => round,
-                Err(_) => return Err(StoreError::Closed),
+            Err(turn_rx) => match turn_rx.await.ok()? {
+                Turn::Done(answer) => return Some(answer),
+                Turn::Send(round) => round,
             },
         };
-        let result = send().await;
-        round.end(&result);
-        result
+        let answer = send().await;
+        round.end(&answer);
+        Some(answer)
     }
 
-    fn join(self: &Arc<Self>) -> Result<Round, oneshot::Receiver<Turn>> {
-        let mut rounds = self.0.lock();
-        if rounds.under_way {
+    fn join(self: &Arc<Self>) -> Result<Round<T>, oneshot::Receiver<Turn<T>>> {
+        let mut state = self.0.lock();
+        if state.under_way {
             let (turn_tx, turn_rx) = oneshot::channel();
-            rounds.waiting.push(turn_tx);
+            state.waiting.push(turn_tx);
             return Err(turn_rx);
         }
-        rounds.under_way = true;
-        Ok(Round { barriers: self.clone(), others: Vec::new(), handed_on: false })
+        state.under_way = true;
+        Ok(Round { rounds: self.clone(), others: Vec::new(), handed_on: false })
     }
 }
 
-impl Round {
+impl<T: Clone> Round<T> {
     /// Tells the others, and hands on.
-    fn end(mut self, result: &Result<Token, StoreError>) {
+    fn end(mut self, answer: &T) {
         for turn_tx in self.others.drain(..) {
             // One that does not wait any more needs no answer.
-            let _ = turn_tx.send(Turn::Done(result.clone()));
+            let _ = turn_tx.send(Turn::Done(answer.clone()));
         }
     }
 }
 
-impl Drop for Round {
+impl<T> Drop for Round<T> {
     fn drop(&mut self) {
         if self.handed_on {
             return;
@@ -92,15 +95,15 @@ impl Drop for Round {
         let mut others = std::mem::take(&mut self.others);
         loop {
             if others.is_empty() {
-                let mut rounds = self.barriers.0.lock();
-                others = std::mem::take(&mut rounds.waiting);
+                let mut state = self.rounds.0.lock();
+                others = std::mem::take(&mut state.waiting);
                 if others.is_empty() {
-                    rounds.under_way = false;
+                    state.under_way = false;
                     return;
                 }
             }
             let Some(next_tx) = others.pop() else { continue };
-            let round = Self { barriers: self.barriers.clone(), others, handed_on: false };
+            let round = Self { rounds: self.rounds.clone(), others, handed_on: false };
             match next_tx.send(Turn::Send(round)) {
                 Err(Turn::Send(mut round)) => {
                     others = std::mem::take(&mut round.others);

@@ -318,7 +318,7 @@ impl Link {
         }
         // Inside a script a Dragonfly loses the prefix of the code, so it is looked for in the whole text. They are
         // all answers to the first write, which is the proof, or come before the script runs.
-        let text = error.to_string();
+        let text = format!("{} {error}", error.code().unwrap_or_default());
         let refused = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
         if refused(&["READONLY", "MOVED", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"]) {
             connection.lose();

@@ -72,6 +72,16 @@ impl Keys {
         self.of(&format!("table:{table}"))
     }
 
+    /// Whose turn it is to let go what need not be kept.
+    pub(super) fn turn(&self) -> String {
+        self.of("turn")
+    }
+
+    /// What is written so that others may be waited for.
+    pub(super) fn waited(&self) -> String {
+        self.of("waited")
+    }
+
     pub(super) fn context(&self, key: &Key) -> String {
         self.of(&format!("context:{}", self.workspaces.outward(key.as_str())))
     }

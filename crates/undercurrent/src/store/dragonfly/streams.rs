@@ -234,7 +234,7 @@ fn read_page(stream: &StreamName, Answer { at, mut rest, .. }: Answer) -> Result
     Ok(Found { begin, tail, records })
 }
 
-fn retention_text(Retention { age, bytes, count }: Retention) -> String {
+pub(super) fn retention_text(Retention { age, bytes, count }: Retention) -> String {
     let text = |limit: Option<u64>| limit.map_or("-".to_owned(), |limit| limit.to_string());
     let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     [text(age), text(bytes), text(count)].join(" ")
