@@ -5,7 +5,8 @@
 //! panics or is killed. [`Replicated`], [`Sentinels`] and [`Cluster`] are several of them.
 //!
 //! Which program is started is not the test's business: `UNDERCURRENT_STORE_SERVER` names it, and it is `redis-server`
-//! where nothing does. `UNDERCURRENT_STORE_URL` names a server that runs already and that nobody may disturb. What a
+//! where nothing does. `UNDERCURRENT_STORE_URL` names a server that runs already and that nobody may disturb: a test that
+//! only needs a [`Space`] with a key prefix runs there too. What a
 //! program or such a server can not give is [not applicable](NotApplicable), by name, and [`applicable`] says so on
 //! standard error; a missing program fails the test.
 //!
@@ -25,6 +26,7 @@ mod replicated;
 mod sentinels;
 mod server;
 mod setup;
+mod space;
 mod tls;
 mod wait;
 mod watch;
@@ -38,5 +40,6 @@ pub use replicated::Replicated;
 pub use sentinels::Sentinels;
 pub use server::{Server, Snapshot};
 pub use setup::{ClientCertificate, Setup};
+pub use space::Space;
 pub use tls::Certificates;
 pub use watch::{KeyReport, UndeclaredKey, watch_keys};

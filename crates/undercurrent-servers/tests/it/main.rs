@@ -3,6 +3,7 @@
 mod groups;
 mod proxy;
 mod servers;
+mod space;
 mod watch;
 
 use std::path::Path;
