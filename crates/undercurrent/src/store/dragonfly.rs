@@ -27,6 +27,7 @@ mod publish;
 mod record;
 mod replicate;
 mod reply;
+mod rounds;
 mod scripts;
 mod server;
 mod shared;

@@ -34,12 +34,12 @@ impl Link {
         let time = self.options.clean_every / 2;
         let call = Call::of(&TURN).key(self.keys.turn()).arg(node).number(time.as_millis() as u64);
         let mut answer = self.ask(&call).await?;
-        if answer.rest.text().map_err(|e| self.malformed(e))? != "y" {
+        if answer.rest.text().map_err(|e| self.malformed(&e))? != "y" {
             return Ok(());
         }
         let mut answer = self.ask(&Call::of(&STREAMS).key(self.keys.streams())).await?;
         while answer.rest.left() > 0 {
-            let stream: StreamName = answer.rest.parse().map_err(|e| self.malformed(e))?;
+            let stream: StreamName = answer.rest.parse().map_err(|e| self.malformed(&e))?;
             while self.retain(&stream).await? {}
         }
         while self.forget().await? {}
@@ -59,7 +59,7 @@ impl Link {
             .arg(retention_text(RETENTION))
             .number(IDLE.as_millis() as u64);
         let mut answer = self.ask(&call).await?;
-        Ok(answer.rest.text().map_err(|e| self.malformed(e))? == "more")
+        Ok(answer.rest.text().map_err(|e| self.malformed(&e))? == "more")
     }
 
     /// Forgets some last states where there are too many; says whether there may be more.
@@ -68,7 +68,7 @@ impl Link {
         let mut answer = self.ask(&ask()).await?;
         let mut oldest: Vec<Key> = Vec::new();
         while answer.rest.left() > 0 {
-            oldest.push(answer.rest.parse().map_err(|e| self.malformed(e))?);
+            oldest.push(answer.rest.parse().map_err(|e| self.malformed(&e))?);
         }
         if oldest.is_empty() {
             return Ok(false);
@@ -81,7 +81,7 @@ impl Link {
         let mut answer = self.ask(&call).await?;
         let mut moved: Vec<Name> = Vec::new();
         while answer.rest.left() > 0 {
-            moved.push(answer.rest.parse().map_err(|e| self.malformed(e))?);
+            moved.push(answer.rest.parse().map_err(|e| self.malformed(&e))?);
         }
         self.order.raise(&moved, answer.at.at);
         Ok(true)

@@ -22,11 +22,6 @@ impl Keys {
         Self { workspaces: Workspaces::new(workspace), tag: tag.into(), order }
     }
 
-    /// Returns what all keys begin with.
-    pub(super) fn tag(&self) -> &str {
-        &self.tag
-    }
-
     fn of(&self, rest: &str) -> String {
         format!("{}:{rest}", self.tag)
     }

@@ -6,9 +6,9 @@ use redis::{Cmd, Value};
 use tokio::sync::Mutex;
 use undercurrent_types::{Incarnation, Token};
 
-use super::barrier::Rounds;
 use super::claim::Claimed;
 use super::connection::Link;
+use super::rounds::Rounds;
 use super::server::Server;
 
 /// One WAIT for all batches that were written before it is sent, on a connection of its own: it blocks that connection.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use undercurrent_types::{Position, Token};
 
-use super::barrier::{Rounds, barrier};
+use super::barrier::barrier;
 use super::connection::Link;
 use super::follow::Rings;
 use super::lease::Vouched;
 use super::replicate::Replication;
+use super::rounds::Rounds;
 use crate::store::{Moment, StoreError};
 
 /// The most time between two barriers that keep reads at `bounded` without a round trip.

@@ -51,7 +51,7 @@ impl std::str::FromStr for StoreUrl {
         };
         let decoded = |text: &str| {
             let decoded = percent_decode_str(text).decode_utf8();
-            decoded.map(|text| text.into_owned()).map_err(|_| error("the user or password is not UTF-8"))
+            decoded.map(std::borrow::Cow::into_owned).map_err(|_| error("the user or password is not UTF-8"))
         };
         let (user, password) = match credentials.map(|text| text.split_once(':').unwrap_or(("", text))) {
             Some((user, password)) => {

@@ -1,6 +1,6 @@
 -- Lets a stream go what it need not keep, a few events at a time; then the stream itself, if nobody has used it for long.
 local streams, stream, meta, a, b = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local name, unset, idle = ARGV[8], ARGV[9], tonumber(ARGV[10])
+local name, unset, idle = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local function answer(what) return {'ok', digits(pos), nonce, digits(now), what} end
 local told = redis.call('HMGET', meta, 'seq', 'oldest', 'bytes', 'retention', 'since')
 if not told[1] then return answer('none') end
