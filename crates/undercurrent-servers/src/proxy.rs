@@ -58,6 +58,8 @@ enum Mode {
 struct Gate {
     mode: Mode,
     delay: Duration,
+    /// The sender has closed or reset the connection.
+    closed: bool,
     /// Bytes that the sender has sent.
     arrived: u64,
     /// Bytes that the receiver was given.
@@ -371,6 +373,19 @@ impl Link {
             state.connections.get_mut(&self.number)?.gate(direction).waits().then_some(())
         };
         self.shared.until("bytes wait in a proxy", look).await
+    }
+
+    /// Waits until the sender of a direction has closed or reset it, whatever the receiver learns of that.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it does not in time.
+    pub async fn closed(&self, direction: Direction) -> Result<(), ServerError> {
+        let look = |state: &mut State| match state.connections.get_mut(&self.number) {
+            Some(connection) => connection.gate(direction).closed.then_some(()),
+            None => Some(()),
+        };
+        self.shared.until("one side closes a connection", look).await
     }
 
     /// Waits until it is closed on both sides.
