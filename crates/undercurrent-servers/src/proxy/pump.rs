@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::point::{LONGEST, Point};
-use super::{CHUNK, CHUNKS, Connection, Direction, Mode, Shared, State, Trigger};
+use super::state::{Connection, Mode, Shared, State, Trigger};
+use super::{CHUNK, CHUNKS, Direction};
 
 /// Bytes and the moment before which they are not passed on.
 type Piece = (Instant, Vec<u8>);
