@@ -27,3 +27,4 @@ pub mod dependencies;
 pub mod memory;
 pub mod order;
 pub mod runs;
+pub mod shared;

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let memory = run("memory", runs::memory(arguments.large), arguments.threads);
     let dependencies = run("dependencies", runs::dependencies(arguments.large), arguments.threads);
-    if memory && dependencies { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let shared = run("shared", runs::shared(arguments.large), arguments.threads);
+    if memory && dependencies && shared { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run<M: Finite>(model: &str, runs: Vec<(&str, M)>, threads: usize) -> bool {
