@@ -123,11 +123,10 @@ pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
             run("a promotion, and nodes that publish", publishing),
             run("a promotion back", Bounds { slow_claims: true, ..back }),
             run("a Dragonfly promoted back", Bounds { warm: false, ..dragonfly }),
-            run("a Dragonfly promoted back, and a node that publishes", Bounds {
-                kind: Kind::Dragonfly,
-                promotions: 2,
-                ..publishing
-            }),
+            run(
+                "a Dragonfly promoted back, and a node that publishes",
+                Bounds { kind: Kind::Dragonfly, promotions: 2, ..publishing },
+            ),
             run("a Dragonfly promoted back, and two readers", Bounds { readers: 2, reads: 1, ..dragonfly }),
             trimmed(
                 "a Dragonfly promoted back, and a log of one record",
@@ -151,20 +150,16 @@ pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
         run("a promotion, three reads", Bounds { reads: 3, changes: 2, noise: 1, ..one }),
         run("a promotion back, read once by two", Bounds { nodes: 2, reads: 1, ..back }),
         run("promotions, a flush and cuts", Bounds { flushes: 1, cuts: 1, slow_claims: true, ..back }),
-        run("a promotion that kills the old one, and two readers", Bounds {
-            old: Old::Down,
-            readers: 2,
-            noise: 1,
-            ..one
-        }),
+        run(
+            "a promotion that kills the old one, and two readers",
+            Bounds { old: Old::Down, readers: 2, noise: 1, ..one },
+        ),
         run("a Dragonfly promoted back, two nodes", Bounds { nodes: 2, reads: 1, changes: 2, ..dragonfly }),
         run("a Dragonfly promoted back, two readers", Bounds { readers: 2, noise: 1, ..dragonfly }),
-        run("a Dragonfly promoted back, and a node that publishes twice", Bounds {
-            kind: Kind::Dragonfly,
-            promotions: 2,
-            noise: 2,
-            ..publishing
-        }),
+        run(
+            "a Dragonfly promoted back, and a node that publishes twice",
+            Bounds { kind: Kind::Dragonfly, promotions: 2, noise: 2, ..publishing },
+        ),
         run("two primaries, two nodes", Bounds { old: Old::Primary, nodes: 2, reads: 1, ..dragonfly }),
         run("flushes and evictions", Bounds { flushes: 1, evictions: [1, 1], changes: 2, ..stays }),
         trimmed("a log of two records, two nodes", Bounds { noise: 2, ..small }, 2),

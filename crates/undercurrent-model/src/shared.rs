@@ -134,7 +134,7 @@ pub struct Steps {
     pub claim_compares_records: bool,
     /// A new incarnation begins above all that the node has seen.
     pub claim_goes_on_above_all: bool,
-    /// An incarnation that is joined goes on from all that the node has seen.
+    /// An incarnation that is joined goes on above all that the node has seen.
     pub claim_raises_the_position: bool,
     /// A node never joins an incarnation again that it left.
     pub left_is_never_joined: bool,

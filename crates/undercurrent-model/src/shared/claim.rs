@@ -79,7 +79,7 @@ impl Shared {
         actions.push(Action::Connection(i, step));
     }
 
-    /// Takes a connection one step on.
+    /// Takes a connection one step on. In the code: `store::dragonfly::claim::claim`.
     pub(super) fn connection(&self, state: &mut State, i: usize) {
         let next = match state.nodes[i].connection {
             Connection::Closed => {
@@ -111,7 +111,8 @@ impl Shared {
         }
     }
 
-    /// CLAIM: joins the incarnation that the server is in, or makes a new one if positions may have been lost.
+    /// CLAIM: joins the incarnation that the server is in, or makes a new one if positions may have been lost. In
+    /// the code: the script of `store::dragonfly::claim::claim`.
     pub(super) fn claim(
         &self,
         state: &mut State,
@@ -135,7 +136,8 @@ impl Shared {
         });
         if let Some(Control { incarnation, .. }) = joined {
             if claimant.highest > position && steps.claim_raises_the_position {
-                self.take(state, server, |order, steps| order.raise_to(claimant.highest, STRANGER, steps));
+                let above = claimant.highest + 1;
+                self.take(state, server, |order, steps| order.raise_to(above, STRANGER, steps));
             }
             return (incarnation, state.servers[server].data.top());
         }
@@ -153,7 +155,8 @@ impl Shared {
         (incarnation, top)
     }
 
-    /// Takes over what CLAIM said. A position that a node has applied never falls, nor does a floor.
+    /// Takes over what CLAIM said. A position that a node has applied never falls, nor does a floor. In the code:
+    /// `store::dragonfly::order::claimed`.
     fn adopt(&self, node: &mut Node, incarnation: Incarnation, top: Record) {
         node.highest = node.highest.max(top.position);
         if node.incarnation == incarnation {
@@ -177,6 +180,7 @@ impl Shared {
     }
 
     /// Ends a connection. It never goes on with another server, or with the same one after that was away.
+    /// In the code: `store::dragonfly::connection::lose`.
     pub(super) fn cut(&self, state: &mut State, i: usize) {
         let named = state.named;
         match &mut state.nodes[i].connection {

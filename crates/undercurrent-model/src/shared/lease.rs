@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Puts the scope in doubt by the word of its owner.
+    /// Puts the scope in doubt by the word of its owner. In the code: `store::dragonfly::lease::published`.
     pub(super) fn go_blind(&self, state: &mut State) {
         self.claim_without_knowledge(state);
         self.take(state, state.named, |order, steps| order.put_in_doubt(SCOPE, steps));
@@ -77,7 +77,8 @@ impl Shared {
     }
 
     /// RENEW: moves the deadline. After a lapse, or by an owner that was away, it also takes the scope out of doubt
-    /// at a new position; by one that is blind, it says so in the same step.
+    /// at a new position; by one that is blind, it says so in the same step. In the code:
+    /// `store::dragonfly::lease::renew`, where one that is blind leaves the scope without a row.
     pub(super) fn renew(&self, state: &mut State, returns: bool) {
         self.claim_without_knowledge(state);
         let server = state.named;

@@ -9,7 +9,8 @@ use super::server::{Entry, Incarnation, Record, Stand};
 use super::{KEY, Shared, State};
 
 /// A process with memory and readers. Its memory is looked at and changed in one step: what happens inside such a
-/// step is [`memory`](crate::memory)'s.
+/// step is [`memory`](crate::memory)'s. In the code: `store::dragonfly::order::Order` and
+/// `store::dragonfly::order::Known`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Node {
     pub(super) connection: Connection,
@@ -33,7 +34,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Notes a record that a script showed which compared the highest one before.
+    /// Notes a record that a script showed which compared the highest one before. In the code:
+    /// `store::dragonfly::order::note`.
     pub(super) fn see(&mut self, record: Record) {
         self.seen = self.seen.max(record);
         self.highest = self.highest.max(record.position);
@@ -55,6 +57,7 @@ pub(super) struct News {
 
 impl Shared {
     /// BARRIER: the position, and the names in between, or a jump. `None` if it was not answered.
+    /// In the code: `store::dragonfly::barrier::barrier`.
     pub(super) fn barrier(&self, state: &mut State, i: usize) -> Option<News> {
         let server = self.prove(state, i, false)?;
         self.meet_deadline(state, server);
@@ -80,7 +83,8 @@ impl Shared {
         Some(News { incarnation, top, from: applied_record, floor: floor.unwrap_or(0), announced })
     }
 
-    /// Takes over an answer, and says whether the reads that wait for it may use its position.
+    /// Takes over an answer, and says whether the reads that wait for it may use its position. In the code:
+    /// `store::dragonfly::order::apply`.
     pub(super) fn apply(&self, node: &mut Node, news: News) -> bool {
         if news.incarnation != node.incarnation && self.steps.late_news_of_another_incarnation_is_ignored {
             return !self.steps.barrier_is_of_this_incarnation;

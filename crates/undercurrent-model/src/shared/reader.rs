@@ -119,7 +119,7 @@ impl Shared {
         *reader = Reader { left: reader.left - 1, must, phase };
     }
 
-    /// Looks into memory: positions of one incarnation, then the floor.
+    /// Looks into memory: positions of one incarnation, then the floor. In the code: `cache::read::still_good`.
     fn hit(&self, node: &mut Node, news: News) -> Option<Entry> {
         let Node { incarnation, applied, floor, entry, .. } = node;
         let entry = entry.as_mut()?;
@@ -136,7 +136,7 @@ impl Shared {
         Some(*entry)
     }
 
-    /// Says whether the other read's load began at or after this barrier.
+    /// Says whether the other read's load began at or after this barrier. In the code: `cache::flight::serves`.
     fn joins(&self, node: &Node, r: usize, news: News) -> bool {
         let begun_at = |h: Start| -> Option<Position> {
             let same = h.incarnation == news.incarnation || !self.steps.join_compares_the_incarnation;
@@ -150,7 +150,7 @@ impl Shared {
         loads.any(|h| h >= news.top.position)
     }
 
-    /// Puts the entry into memory, and answers all who waited.
+    /// Puts the entry into memory, and answers all who waited. In the code: `cache::flight::land`.
     fn land(&self, state: &mut State, i: usize, r: usize, value: u8, entry: Option<Entry>) {
         let node = &mut state.nodes[i];
         if let Some(entry) = entry

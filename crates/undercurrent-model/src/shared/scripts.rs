@@ -24,7 +24,7 @@ pub(super) enum Found {
 
 impl Shared {
     /// Proves where a script runs: on a primary, in the incarnation that the connection claimed. Closes the
-    /// connection otherwise.
+    /// connection otherwise. In the code: `store::dragonfly::connection::run_on`, and what its scripts begin with.
     pub(super) fn prove(&self, state: &mut State, i: usize, writes: bool) -> Option<usize> {
         let place = self.place(state, state.nodes[i].connection, writes);
         if place.is_none() {
@@ -47,7 +47,8 @@ impl Shared {
         (may_run && same && whole).then_some(server)
     }
 
-    /// Says whether an answer counts: the server has the id that was claimed. Closes the connection otherwise.
+    /// Says whether an answer counts: the server has the id that was claimed. Closes the connection otherwise. In
+    /// the code: `store::dragonfly::connection::proven`.
     pub(super) fn counts(&self, state: &mut State, i: usize) -> bool {
         let Connection::Open { server, id, .. } = state.nodes[i].connection else { return false };
         let counts = state.servers[server].id == id || !self.steps.answers_compare_the_id;
@@ -74,7 +75,7 @@ impl Shared {
     }
 
     /// READ: a valid entry with its `as_of` raised, or a miss with the position where the load begins. `None` if it
-    /// was not answered.
+    /// was not answered. In the code: `store::dragonfly::entry::read`.
     pub(super) fn read_at_store(&self, state: &mut State, i: usize) -> Option<Found> {
         let server = self.prove(state, i, false)?;
         self.meet_deadline(state, server);
@@ -121,12 +122,13 @@ impl Shared {
         true
     }
 
-    /// Returns the `as_of` with which memory keeps what a script gave.
+    /// Returns the `as_of` with which memory keeps what a script gave. In the code: `store::dragonfly::entry::known`.
     pub(super) fn kept_at(&self, position: Position, applied: Position) -> Position {
         if self.steps.kept_at_what_is_applied { position.min(applied) } else { position }
     }
 
     /// COMMIT: kept if the record of h stands and the predicate holds. Returns the entry for the memory of the node.
+    /// In the code: `store::dragonfly::entry::commit`.
     pub(super) fn commit(&self, state: &mut State, i: usize, h: Start, value: u8) -> Option<Entry> {
         let server = self.prove(state, i, true)?;
         self.meet_deadline(state, server);
@@ -143,7 +145,8 @@ impl Shared {
         self.counts(state, i).then(|| Entry { as_of: self.kept_at(top.position, h.applied), ..entry })
     }
 
-    /// PUBLISH of a bare invalidation, by a node over its connection.
+    /// PUBLISH of a bare invalidation, by a node over its connection. In the code:
+    /// `store::dragonfly::publish::publish`.
     pub(super) fn publish(&self, state: &mut State, i: usize, name: Name) {
         let Some(server) = self.prove(state, i, true) else { return };
         self.meet_deadline(state, server);

@@ -16,7 +16,7 @@ const FIRST: Position = 3;
 /// More positions than are ever taken.
 const POSITIONS: usize = 20;
 
-/// A position, and the nonce of what was written there.
+/// A position, and the nonce of what was written there. In the code: `store::dragonfly::claim::Mark`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Record {
     pub(super) position: Position,
