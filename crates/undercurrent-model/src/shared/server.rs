@@ -2,7 +2,7 @@
 
 use crate::order::{Order, Position};
 
-use super::{STRANGER, Shared, State};
+use super::{Action, STRANGER, Shared, State};
 
 /// Drawn at random; compared for equality only.
 pub(super) type Incarnation = u8;
@@ -188,6 +188,43 @@ impl Shared {
             Kind::Redis => primary,
             Kind::Dragonfly => drawn.id(),
         }
+    }
+
+    pub(super) fn server_actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let left = state.left;
+        let (primary, other) = (&state.servers[state.named], &state.servers[1 - state.named]);
+        match other.role {
+            Role::Replica if other.data != primary.data && self.lag_matters(state) => {
+                actions.push(Action::Replicates);
+            }
+            Role::Primary => actions.push(Action::Demotes),
+            Role::Replica | Role::Down => {}
+        }
+        if left.promotions > 0 && other.role != Role::Down {
+            actions.push(Action::Promotes);
+        }
+        if left.restarts > 0 {
+            actions.push(Action::Restarts);
+        }
+        if left.flushes > 0 {
+            actions.push(Action::Flushes);
+        }
+        if left.evictions[0] > 0 {
+            actions.push(Action::EvictsControl);
+        }
+        if left.evictions[1] > 0 {
+            actions.push(Action::EvictsLast);
+        }
+        if left.retirements > 0 && primary.data.order.oldest().is_some() {
+            actions.push(Action::Retires);
+        }
+    }
+
+    /// Says whether anybody will see what the replica holds.
+    fn lag_matters(&self, state: &State) -> bool {
+        let older = state.left.restarts > 0 && self.bounds.snapshot == Snapshot::Older;
+        let asked = state.nodes.iter().any(|node| node.connection.server() == Some(1 - state.named));
+        state.left.promotions > 0 || older || asked
     }
 
     /// Writes the record of a position that is taken.
