@@ -19,8 +19,7 @@ pub const URL_VARIABLE: &str = "UNDERCURRENT_STORE_URL";
 /// Fails where the environment names a running server, since that one is not the kit's to start or to disturb, and where
 /// the program is missing or not known.
 pub(crate) fn program(topology: &str) -> Result<Program, ServerError> {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some(url) = set(URL_VARIABLE) {
+    if let Some(url) = url() {
         return Err(NotApplicable {
             program: without_password(&url),
             topology: topology.to_owned(),
@@ -29,6 +28,15 @@ pub(crate) fn program(topology: &str) -> Result<Program, ServerError> {
         .into());
     }
     Program::find(PathBuf::from(set(SERVER_VARIABLE).unwrap_or_else(|| "redis-server".to_owned())))
+}
+
+/// Returns the URL of the running server that the environment names, if it names one.
+pub(crate) fn url() -> Option<String> {
+    set(URL_VARIABLE)
+}
+
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Returns what a test asked for, or nothing where that is not applicable, after saying so on standard error.

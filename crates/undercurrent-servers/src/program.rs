@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{NotApplicable, ServerError};
+use crate::server::ruler;
 use crate::setup::{ClientCertificate, Setup};
 
 /// A family of servers that speak the same protocol and take the same flags.
@@ -135,6 +136,8 @@ fn redis_args(setup: &Setup, place: &Place<'_>) -> Vec<String> {
     if let Some((certificates, clients)) = &setup.tls {
         let (certificate, key) = certificates.server();
         set("tls-port", tls);
+        set("tls-replication", "yes");
+        set("tls-cluster", "yes");
         set("tls-cert-file", &certificate.display().to_string());
         set("tls-key-file", &key.display().to_string());
         set("tls-ca-cert-file", &certificates.authority().display().to_string());
@@ -185,13 +188,12 @@ fn dragonfly_args(setup: &Setup, place: &Place<'_>) -> Result<Vec<String>, &'sta
         }
         let (certificate, key) = certificates.server();
         set("tls", "true");
+        set("tls_replication", "true");
         set("tls_cert_file", &certificate.display().to_string());
         set("tls_key_file", &key.display().to_string());
         set("tls_ca_cert_file", &certificates.authority().display().to_string());
     }
-    if setup.user.is_some() {
-        set("aclfile", &place.users.display().to_string());
-    } else if let Some(password) = &setup.password {
+    if let Some(password) = ruler(setup) {
         set("requirepass", password);
         set("masterauth", password);
     }
@@ -248,6 +250,8 @@ mod tests {
         );
         assert!(refused(Setup::standalone().cluster()).contains("control plane"));
         assert!(refused(Setup::standalone().option("hz", "100")).contains("no such option"));
+        let args = refused(Setup::standalone().user("node", "secret", &["+get"]));
+        assert!(args.contains("--requirepass=") && !args.contains("secret"), "{args}");
         let args = refused(Setup::standalone().unix_socket().password("p").option("maxmemory", "512mb"));
         for flag in [
             "--port=1",

@@ -1,10 +1,14 @@
 //! A primary with replicas.
+//!
+//! Each replica follows through a [`Proxy`] of its own. So a test can let it lag: what the proxy holds, the replica does not
+//! have, also after the primary is gone (a stopped replica would still find it in its socket).
 
 use futures_util::future::try_join_all;
 
 use crate::choice;
 use crate::error::ServerError;
 use crate::program::Program;
+use crate::proxy::Proxy;
 use crate::server::Server;
 use crate::setup::Setup;
 use crate::wait::until;
@@ -16,6 +20,9 @@ pub struct Replicated {
     pub primary: Server,
     /// Its replicas, in the beginning.
     pub replicas: Vec<Server>,
+    /// What each replica follows through: to it goes what the primary has written. Empty under Sentinels, which set such
+    /// detours right.
+    pub links: Vec<Proxy>,
 }
 
 impl Replicated {
@@ -26,26 +33,41 @@ impl Replicated {
     /// As [`Server::start`].
     pub async fn start(setup: Setup, replicas: usize) -> Result<Self, ServerError> {
         let program = choice::program(&format!("primary with {replicas} replicas"))?;
-        Self::start_program(&program, &setup, replicas).await
+        let mut group = Self::start_alone(&program, &setup, replicas).await?;
+        for _ in &group.replicas {
+            group.links.push(Proxy::start(group.primary.port()).await?);
+        }
+        let ports: Vec<_> = group.links.iter().map(Proxy::port).collect();
+        group.follow(&ports).await?;
+        Ok(group)
     }
 
-    pub(crate) async fn start_program(
+    /// Starts a primary with some replicas that follow it directly.
+    pub(crate) async fn start_direct(
         program: &Program,
         setup: &Setup,
         replicas: usize,
     ) -> Result<Self, ServerError> {
+        let group = Self::start_alone(program, setup, replicas).await?;
+        group.follow(&vec![group.primary.port(); replicas]).await?;
+        Ok(group)
+    }
+
+    async fn start_alone(program: &Program, setup: &Setup, replicas: usize) -> Result<Self, ServerError> {
         let all = (0..=replicas).map(|_| Server::start_program(program, setup));
-        let mut all = try_join_all(all).await?;
-        let primary = all.remove(0);
-        let group = Self { primary, replicas: all };
-        for replica in &group.replicas {
-            replica.replicate(group.primary.port()).await?;
+        let mut replicas = try_join_all(all).await?;
+        let primary = replicas.remove(0);
+        Ok(Self { primary, replicas, links: Vec::new() })
+    }
+
+    async fn follow(&self, ports: &[u16]) -> Result<(), ServerError> {
+        for (replica, &port) in self.replicas.iter().zip(ports) {
+            replica.replicate(port).await?;
         }
-        for replica in &group.replicas {
+        for replica in &self.replicas {
             follows(replica).await?;
         }
-        group.in_step().await?;
-        Ok(group)
+        self.in_step().await
     }
 
     /// Waits until the replicas have everything that the primary acknowledged before the call.

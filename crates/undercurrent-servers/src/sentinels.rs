@@ -46,7 +46,7 @@ impl Sentinels {
     pub async fn start(setup: Setup, replicas: usize, sentinels: usize) -> Result<Self, ServerError> {
         assert!(setup.tls.is_none(), "the kit's Sentinels speak no TLS");
         let program = choice::program(&format!("{sentinels} Sentinels"))?;
-        let servers = Replicated::start_program(&program, &setup, replicas).await?;
+        let servers = Replicated::start_direct(&program, &setup, replicas).await?;
         let watcher = match program.flavour() {
             Flavour::Redis | Flavour::Valkey => program,
             Flavour::Dragonfly => Program::find(PathBuf::from("redis-server"))?,

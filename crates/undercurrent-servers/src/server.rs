@@ -391,11 +391,25 @@ impl Server {
             }
         });
         match answer.await {
-            Ok(answer) => answer,
+            Ok(Ok(())) => self.admit().await,
+            Ok(Err(error)) => Err(error),
             Err(ServerError::Late { what, patience, last, .. }) => {
                 Err(ServerError::Late { what, patience, last, output: process.printed() })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Tells a Dragonfly its user, which it does not read out of a file of Redis' form.
+    async fn admit(&self) -> Result<(), ServerError> {
+        match &self.setup.user {
+            Some(user) if self.flavour() == Flavour::Dragonfly => {
+                let password = format!(">{}", user.password);
+                let mut words = vec!["ACL", "SETUSER", &user.name, "ON", &password];
+                words.extend(user.rules.iter().map(String::as_str));
+                self.command(&words).await
+            }
+            _ => Ok(()),
         }
     }
 

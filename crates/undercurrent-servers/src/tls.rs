@@ -30,8 +30,10 @@ impl Certificates {
     pub fn make() -> Result<Self, ServerError> {
         let made = || -> Result<[(&'static str, String); 5], rcgen::Error> {
             let authority = authority()?;
-            let (server, server_key) = signed("server", ExtendedKeyUsagePurpose::ServerAuth, &authority)?;
-            let (client, client_key) = signed("client", ExtendedKeyUsagePurpose::ClientAuth, &authority)?;
+            // A server is a client too: of its primary, and of the other nodes of its cluster.
+            let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let (server, server_key) = signed("server", &both, &authority)?;
+            let (client, client_key) = signed("client", &both[1..], &authority)?;
             Ok([
                 ("ca.pem", authority.pem()),
                 ("server.pem", server),
@@ -95,13 +97,13 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
 /// Returns a certificate and its key, as PEM.
 fn signed(
     name: &str,
-    usage: ExtendedKeyUsagePurpose,
+    usages: &[ExtendedKeyUsagePurpose],
     authority: &CertifiedIssuer<'static, KeyPair>,
 ) -> Result<(String, String), rcgen::Error> {
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, name);
-    params.extended_key_usages = vec![usage];
+    params.extended_key_usages = usages.to_vec();
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     Ok((params.signed_by(&key, authority)?.pem(), key.serialize_pem()))

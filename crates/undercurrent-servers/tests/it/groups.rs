@@ -1,6 +1,11 @@
 //! Several servers that belong together.
 
-use undercurrent_servers::{Cluster, Replicated, Sentinels, Setup, applicable};
+use std::sync::Arc;
+
+use undercurrent_servers::Direction::ToClient;
+use undercurrent_servers::{
+    Certificates, ClientCertificate, Cluster, Replicated, Sentinels, Setup, applicable,
+};
 
 #[tokio::test]
 async fn replicas_have_what_the_primary_acknowledged_and_take_its_place() {
@@ -16,6 +21,32 @@ async fn replicas_have_what_the_primary_acknowledged_and_take_its_place() {
     group.replicas[0].promote().await.unwrap();
     let () = group.replicas[0].command(&["SET", "a", "2"]).await.unwrap();
     assert_eq!(group.replicas[0].info("replication", "role").await.unwrap().as_deref(), Some("master"));
+}
+
+#[tokio::test]
+async fn a_replica_that_lags_is_promoted_without_what_it_did_not_get() {
+    let Some(group) = applicable(Replicated::start(Setup::standalone(), 1).await) else { return };
+    let (replica, link) = (&group.replicas[0], &group.links[0]);
+    let () = group.primary.command(&["SET", "a", "old"]).await.unwrap();
+    group.in_step().await.unwrap();
+    link.hold(ToClient);
+    let () = group.primary.command(&["SET", "a", "new"]).await.unwrap();
+    link.waits(ToClient).await.unwrap();
+    group.primary.kill();
+    link.cut();
+    link.refuse().await.unwrap();
+    replica.promote().await.unwrap();
+    assert_eq!(replica.command::<String>(&["GET", "a"]).await.unwrap(), "old");
+}
+
+#[tokio::test]
+async fn replicas_follow_over_tls_too() {
+    let certificates = Arc::new(Certificates::make().unwrap());
+    let setup = Setup::standalone().tls(&certificates, ClientCertificate::Required).password("secret");
+    let Some(group) = applicable(Replicated::start(setup, 1).await) else { return };
+    let () = group.primary.command(&["SET", "a", "1"]).await.unwrap();
+    group.in_step().await.unwrap();
+    assert_eq!(group.replicas[0].command::<String>(&["GET", "a"]).await.unwrap(), "1");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! The kit against real servers: what it starts runs, and what it does to them is seen by an ordinary client.
 
 mod groups;
+mod proxy;
 mod servers;
+mod space;
+mod watch;
 
 use std::path::Path;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use super::connection::{Answer, Call, Failed, Link};
 use super::reply::{Malformed, Reply};
 use super::scripts::PUBLISH;
 use super::url::StoreUrl;
-use crate::store::{Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent};
+use crate::store::{Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, RowCheck};
 
 /// The most bytes of one commit.
 const LARGEST: usize = 16 << 20;
@@ -67,7 +67,9 @@ impl<'a> Draft<'a> {
             events: batch.events.iter().map(encode).collect(),
             streams: Places::of(batch.events.iter().map(|new| &new.stream)),
             facts: Places::of(batch.events.iter().filter_map(|new| Some(&new.latest.as_ref()?.0))),
-            tables: Places::of(batch.rows.iter().map(|row| row.table)),
+            tables: Places::of(
+                batch.rows.iter().map(|row| row.table).chain(batch.holds.iter().map(|hold| hold.table)),
+            ),
         };
         let actual = draft.size();
         if actual > LARGEST {
@@ -154,6 +156,10 @@ impl<'a> Draft<'a> {
             call.push(&*row.id);
             call.push_bytes(marked(row.value.as_deref()));
         }
+        call.push(self.batch.holds.len().to_string());
+        for RowCheck { table, id, revision } in &self.batch.holds {
+            call.push(format!("{} {revision} {id}", self.tables.of_value(table)));
+        }
         call
     }
 
@@ -216,6 +222,10 @@ impl<'a> Draft<'a> {
                 id: row()?.id.clone(),
                 actual: what.parse().ok().map(Position),
             },
+            "held" => {
+                let RowCheck { table, id, .. } = self.batch.holds.get(index).ok_or_else(bad)?;
+                PublishError::NotHeld { table, id }
+            }
             "full" => {
                 PublishError::TableFull { table: row()?.table.to_owned(), rows: TABLE.0, bytes: TABLE.1 }
             }

@@ -90,6 +90,11 @@ for r = 1, tonumber(arg()) do
   one.revision, one.old = revision, standing and #standing - #revision - 1 or 0
   row[r] = one
 end
+for r = 1, tonumber(arg()) do
+  local t, revision, id = string.match(arg(), '^(%d+) (%d+) (.*)$')
+  local standing = redis.call('HGET', table_keys[tonumber(t)].key, id)
+  if not standing or string.match(standing, '^%d+') ~= revision then return no('held', r - 1, '') end
+end
 for r, one in ipairs(row) do
   -- A row that is written twice counts twice here, which only refuses a little early.
   if one.value ~= '' then
