@@ -146,6 +146,11 @@ pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
         ];
     }
     vec![
+        run("two primaries, two nodes", Bounds { old: Old::Primary, nodes: 2, reads: 1, ..dragonfly }),
+        run("flushes and evictions", Bounds { flushes: 1, evictions: [1, 1], changes: 2, ..stays }),
+        trimmed("a log of two records, two nodes", Bounds { noise: 2, ..small }, 2),
+        run("a lease, a promotion, read twice", Bounds { noise: 1, ..lease }),
+        run("a lease, a promotion and two outages", Bounds { outages: 2, ..lease }),
         run("a promotion, two nodes that read twice", Bounds { reads: 2, noise: 1, ..small }),
         run("a promotion, three reads", Bounds { reads: 3, changes: 2, noise: 1, ..one }),
         run("a promotion back, read once by two", Bounds { nodes: 2, reads: 1, ..back }),
@@ -154,16 +159,11 @@ pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
             "a promotion that kills the old one, and two readers",
             Bounds { old: Old::Down, readers: 2, noise: 1, ..one },
         ),
-        run("a Dragonfly promoted back, two nodes", Bounds { nodes: 2, reads: 1, changes: 2, ..dragonfly }),
+        run("a Dragonfly promoted back, two nodes", Bounds { nodes: 2, reads: 1, ..dragonfly }),
         run("a Dragonfly promoted back, two readers", Bounds { readers: 2, noise: 1, ..dragonfly }),
         run(
             "a Dragonfly promoted back, and a node that publishes twice",
             Bounds { kind: Kind::Dragonfly, promotions: 2, noise: 2, ..publishing },
         ),
-        run("two primaries, two nodes", Bounds { old: Old::Primary, nodes: 2, reads: 1, ..dragonfly }),
-        run("flushes and evictions", Bounds { flushes: 1, evictions: [1, 1], changes: 2, ..stays }),
-        trimmed("a log of two records, two nodes", Bounds { noise: 2, ..small }, 2),
-        run("a lease, a promotion, read twice", Bounds { noise: 1, ..lease }),
-        run("a lease, a promotion and two outages", Bounds { outages: 2, ticks: 2, ..lease }),
     ]
 }
