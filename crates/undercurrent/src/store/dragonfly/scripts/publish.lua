@@ -81,6 +81,8 @@ for n = 1, tonumber(arg()) do
   end
   name[n] = {by = tonumber(by), mark = mark, text = text}
 end
+local plain = {}
+for i = 1, tonumber(arg()) do plain[i] = {key = key()} end
 local row = {}
 for r = 1, tonumber(arg()) do
   local t, expected = string.match(arg(), '^(%d+) (%S+)$')
@@ -150,6 +152,7 @@ for i, one in ipairs(name) do
   lines[i] = (one.by and place[one.by] and digits(place[one.by]) or '-') .. ' ' .. one.text
 end
 record(table.concat(lines, '\n'), table.concat(runs, '\n'), cause)
+for _, one in ipairs(plain) do redis.call('DEL', one.key) end
 
 for _, one in ipairs(event) do
   if one.fact and not one.dup then
