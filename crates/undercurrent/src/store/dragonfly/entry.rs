@@ -118,6 +118,7 @@ impl Entries {
         let value = entry.value.as_deref().filter(|_| state == "there").unwrap_or_default();
         call.push_bytes(value);
         call = call.arg(text.rest).arg(&*self.holder).number(millis(LASTS));
+        link.add_plain(&mut call, key, commit.closure);
         let mut answer = link.ask(&call).await?;
         let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
         // It may have been moved by this step; whether it was, the floors need not know.
