@@ -32,8 +32,9 @@ use undercurrent_types::{Key, Level, Name, Version};
 
 use crate::store::{Secret, Store};
 
+pub use crate::store::Moment;
 pub use answer::{Answer, Why};
-pub use entry::{Entry, Moment};
+pub use entry::Entry;
 pub use inputs::Inputs;
 pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
 pub use put::{PutError, PutOptions};

@@ -7,14 +7,15 @@ use futures_util::future::BoxFuture;
 use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
+use super::Moment;
 use super::answer::Why;
 use super::as_of::AsOf;
-use super::entry::{Closure, Entry, Moment};
+use super::entry::{Closure, Entry};
 use super::flight::{Flight, Mode, Need, Outcome};
 use super::inputs::{Inputs, versions};
 use super::loader::{Check, LoadError, Loaded, Loader};
 use crate::ablation::{Step, skips};
-use crate::store::{Batch, Committed, Invalidation, PublishError};
+use crate::store::{Batch, Commit, Committed, Invalidation, PublishError};
 
 /// How often a fill begins again when its inputs do not fit together.
 const TRIES: u32 = 5;
@@ -169,7 +170,7 @@ impl Cache {
                 Check::Changed => return Ok(None),
             },
             None if inputs.is_empty() || mode == Mode::Verify && old.reads_source() => return Ok(None),
-            None if self.own_moved(old, &own) && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
+            None if self.own_moved(old, &own).await? && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
             None => Why::SameInputs,
         };
         let closure = join_closures(&own, &inputs);
@@ -205,12 +206,13 @@ impl Cache {
 
     /// Says whether a name of the entry's own was invalidated after the value was found good, or is in doubt.
     /// In the model: `dependencies::store::own_moved`.
-    fn own_moved(&self, old: &Entry, own: &[Name]) -> bool {
-        let good = old.as_of().max(old.h);
-        old.inc != self.0.store.horizon().incarnation()
-            || old.is_own_late()
-            || *own != *old.own
-            || self.0.store.still_valid(own, good).is_none()
+    async fn own_moved(&self, old: &Entry, own: &[Name]) -> Result<bool, LoadError> {
+        let good = Token { inc: old.inc, position: old.as_of().max(old.h) };
+        if old.inc != self.0.store.horizon().incarnation() || old.is_own_late() || *own != *old.own {
+            return Ok(true);
+        }
+        let valid = self.0.store.valid(own, good).await.map_err(|error| unavailable(&old.key, &error))?;
+        Ok(valid.is_none())
     }
 
     /// Commits the same version again, over the entry that was looked at and no other.
@@ -320,7 +322,7 @@ impl Cache {
     ) -> Result<Committed, LoadError> {
         let own_key = [Name::from(&entry.key)];
         let names = if skips(Step::CommitClosure) { &own_key[..] } else { &entry.closure.names[..] };
-        let committed = self.0.store.commit(h, names, announce).await;
+        let committed = self.0.store.commit(Commit::of(h, names).announcing(announce)).await;
         let committed = committed.map_err(|error| unavailable(&entry.key, &error))?;
         let now = Committed::Accepted(self.0.store.horizon().applied());
         Ok(match committed {
@@ -376,7 +378,7 @@ fn mixture(closure: &Closure) -> Option<&Key> {
     if skips(Step::NoMixture) { None } else { closure.mixture() }
 }
 
-fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
+pub(super) fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
     LoadError::Unavailable { key: key.clone(), reason: error.to_string() }
 }
 

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
+use super::Moment;
 use super::as_of::AsOf;
-use super::entry::{Entry, Moment};
+use super::entry::Entry;
 use super::fill::{join_closures, own_names};
 use super::flight::{Mode, Need};
 use super::inputs::{Inputs, versions};
 use super::loader::LoadError;
-use crate::store::{Committed, StoreError};
+use crate::store::{Commit, Committed, StoreError};
 
 /// What a value that is put depends on, and how long it may be served.
 #[derive(Clone, Debug, Default)]
@@ -214,7 +215,7 @@ impl Cache {
     async fn stand(&self, h: Token, entry: Entry) -> Result<(Token, Version), PutError> {
         let (key, version) = (entry.key.clone(), entry.version);
         let _inserting = self.inserting(&key).lock().await;
-        let entry = match self.0.store.commit(h, &entry.closure.names, None).await? {
+        let entry = match self.0.store.commit(Commit::of(h, &entry.closure.names)).await? {
             Committed::Accepted(position) => entry.good_for(position),
             // Its inputs are asked at each read.
             Committed::InDoubt if !entry.inputs.is_empty() => entry,

@@ -9,6 +9,7 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 use super::answer::{Answer, Why};
 use super::as_of::Verdict;
 use super::entry::Entry;
+use super::fill::unavailable;
 use super::flight::{Mode, Need};
 use super::loader::{Check, LoadError, Loader};
 use super::{Cache, Doubt};
@@ -76,6 +77,10 @@ impl Cache {
         let level = options.level.unwrap_or_else(|| entry.default_level);
         let why = match level {
             Level::Local if options.after.is_none() => Why::AnyAge,
+            Level::Bounded(age) if options.after.is_none() => {
+                let barrier = self.0.store.barrier_within(age)?;
+                self.still_good(&entry, barrier)?
+            }
             Level::Local | Level::Bounded(_) | Level::Fresh => {
                 let barrier = self.0.store.barrier_now()?;
                 self.still_good(&entry, barrier)?
@@ -174,7 +179,7 @@ impl Cache {
         let (entry, why) = self.fly(key, need, None).await?;
         if self.0.options.doubt == Doubt::Refuse
             && need.mode == Mode::Fresh
-            && let Some(name) = entry.closure.names.iter().find(|name| self.0.store.last(name).1)
+            && let Some(name) = self.doubtful(key, &entry.closure.names).await?
         {
             let reason = format!(
                 "nobody vouches for `{name}` now, and the policy is to refuse; read it at `verified`"
@@ -195,8 +200,8 @@ impl Cache {
             None => self.0.barriers.read().keys().cloned().collect(),
         };
         for _ in 0..TRIES {
-            let vouched = scopes.iter().all(|scope| !self.0.store.last(scope).1);
-            if !vouched || !self.wait_for(&scopes).await {
+            let doubtful = self.doubtful(key, &scopes).await?;
+            if doubtful.is_some() || !self.wait_for(&scopes).await {
                 return self.verified(key, begun, mode).await;
             }
             asked.append(&mut scopes);
@@ -217,6 +222,15 @@ impl Cache {
             }
         }
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
+    }
+
+    /// Returns a name of these that nobody vouches for now, where there is one.
+    pub(crate) async fn doubtful(&self, key: &Key, names: &[Name]) -> Result<Option<Name>, LoadError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let last = self.0.store.last(names).await.map_err(|error| unavailable(key, &error))?;
+        Ok(names.iter().zip(last).find(|(_, last)| last.in_doubt).map(|(name, _)| name.clone()))
     }
 
     /// Waits until every source that can be waited for has told all that happened before; says whether each did.
