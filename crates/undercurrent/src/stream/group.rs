@@ -31,7 +31,7 @@ use undercurrent_types::{Cursor, GroupName, Lease, Seq, Start};
 use self::coordinator::{Coordinator, Op, Reply, Waiting};
 use self::settings::{Settings, check, check_delay, check_lease};
 use self::state::State;
-use crate::store::{Batch, PublishError, Record, Row, RowWrite, Store};
+use crate::store::{Batch, PublishError, Record, Row, RowWrite, Store, StoreError};
 
 pub use self::error::{GroupError, Refused};
 pub(crate) use self::state::{Verdict, short};
@@ -88,7 +88,7 @@ impl Groups {
         group: &GroupName,
         options: &GroupOptions,
     ) -> Result<GroupStatus, GroupError> {
-        if read_row(&*self.store, group).await.is_none() && self.make(group, options).await? {
+        if read_row(&*self.store, group).await?.is_none() && self.make(group, options).await? {
             self.reread(group).await;
         } else {
             let options = Box::new(options.clone());
@@ -125,7 +125,7 @@ impl Groups {
         let stream = &settings.stream;
         let after = match settings.from.parse::<Start>()? {
             Start::Beginning => None,
-            Start::Now => return Ok(tail_of(&*self.store, settings).await),
+            Start::Now => return tail_of(&*self.store, settings).await,
             Start::After(cursor) => Some(cursor),
         };
         let page = self.store.read_stream(stream, after, 1).await?;
@@ -135,7 +135,7 @@ impl Groups {
 
     /// Deletes a group; says whether there was one. What is out then does not count any more.
     pub(crate) async fn delete(&self, group: &GroupName) -> Result<bool, GroupError> {
-        if read_row(&*self.store, group).await.is_none() {
+        if read_row(&*self.store, group).await?.is_none() {
             return Ok(false);
         }
         let row = RowWrite { table: TABLE, id: group.to_string(), expected: None, value: None };
@@ -147,7 +147,7 @@ impl Groups {
     /// Returns every group, by name.
     pub(crate) async fn list(&self) -> Result<Vec<GroupStatus>, GroupError> {
         let mut statuses = Vec::new();
-        for (id, row) in self.store.rows(TABLE) {
+        for (id, row) in self.store.rows(TABLE).await.map_err(unread)? {
             if let Ok(group) = id.parse() {
                 statuses.push(self.status_of(&group, &row).await?);
             }
@@ -157,14 +157,14 @@ impl Groups {
 
     /// Returns a group.
     pub(crate) async fn status(&self, group: &GroupName) -> Result<GroupStatus, GroupError> {
-        let row = read_row(&*self.store, group).await;
+        let row = read_row(&*self.store, group).await?;
         let row = row.ok_or_else(|| GroupError::NoGroup { group: group.clone() })?;
         self.status_of(group, &row).await
     }
 
     async fn status_of(&self, group: &GroupName, row: &Row) -> Result<GroupStatus, GroupError> {
         let state = State::decode(group, &row.value, None, 0)?;
-        Ok(state.status(group, tail_of(&*self.store, &state.settings).await))
+        Ok(state.status(group, tail_of(&*self.store, &state.settings).await?))
     }
 
     /// Gives a member events: at once where there are some, else as soon as there are, up to the end of `wait`.
@@ -176,7 +176,8 @@ impl Groups {
     ) -> Result<Fetched, GroupError> {
         check("the number of events", most as u64, 1, MOST_AT_ONCE as u64)?;
         let until = Instant::now() + wait;
-        self.ask(group, |reply| Op::Fetch(Waiting { most, until, reply })).await
+        let given = self.ask(group, |reply| Op::Fetch(Waiting { most, until, reply })).await?;
+        Ok(given.take())
     }
 
     /// Takes in what a member says of leases.
@@ -237,19 +238,23 @@ impl Groups {
             return ops_tx.clone();
         }
         coordinators.retain(|_, ops_tx| !ops_tx.is_closed());
-        let (ops_tx, ops_rx) = mpsc::channel(QUEUE);
-        tokio::spawn(Coordinator::new(group.clone(), self.store.clone(), ops_rx).run());
+        let (coordinator, ops_tx) = Coordinator::new(group.clone(), self.store.clone());
+        tokio::spawn(coordinator.run());
         coordinators.insert(group.clone(), ops_tx.clone());
         ops_tx
     }
 }
 
 /// Returns the row of a group.
-async fn read_row(store: &dyn Store, group: &GroupName) -> Option<Row> {
-    store.row(TABLE, group.as_str())
+async fn read_row(store: &dyn Store, group: &GroupName) -> Result<Option<Row>, GroupError> {
+    store.row(TABLE, group.as_str()).await.map_err(unread)
 }
 
 /// Returns the end of a group's stream.
-async fn tail_of(store: &dyn Store, settings: &Settings) -> Cursor {
-    store.tail(&settings.stream)
+async fn tail_of(store: &dyn Store, settings: &Settings) -> Result<Cursor, GroupError> {
+    store.tail(&settings.stream).await.map_err(unread)
+}
+
+fn unread(error: StoreError) -> GroupError {
+    GroupError::Read(error.into())
 }

@@ -19,8 +19,8 @@ use super::error::GroupError;
 use super::look::{Found, Look};
 use super::serve::{Hands, serve};
 use super::state::{State, Verdict};
-use super::{Fetched, TABLE, WAITING, dead_letter};
-use crate::store::{Batch, NewEvent, PublishError, Record, RowWrite, Store, StoreError};
+use super::{Fetched, QUEUE, TABLE, WAITING, dead_letter, read_row, unread};
+use crate::store::{Batch, NewEvent, PublishError, Record, RowWrite, Store};
 
 /// How many of the waiting operations one commit takes.
 const AT_ONCE: usize = 1024;
@@ -42,6 +42,8 @@ pub(super) enum Op {
     Settle { leases: Vec<Lease>, verdict: Verdict, reply: Reply<()> },
     /// Settings are named anew.
     Change { options: Box<GroupOptions>, reply: Reply<()> },
+    /// Events went to a caller that was gone.
+    GiveBack(Vec<Lease>),
     /// The row may be another.
     Reread,
 }
@@ -52,7 +54,32 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, GroupError>>;
 pub(super) struct Waiting {
     pub(super) most: usize,
     pub(super) until: Instant,
-    pub(super) reply: Reply<Fetched>,
+    pub(super) reply: Reply<Given>,
+}
+
+/// Events on their way to a member: given back if nobody takes them.
+pub(super) struct Given {
+    fetched: Fetched,
+    ops_tx: mpsc::WeakSender<Op>,
+}
+
+impl Given {
+    pub(super) fn take(mut self) -> Fetched {
+        std::mem::take(&mut self.fetched)
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        if self.fetched.deliveries.is_empty() {
+            return;
+        }
+        let leases = self.fetched.deliveries.iter().map(|delivery| delivery.lease).collect();
+        // Where the queue is full or the coordinator has ended, the leases run out.
+        if let Some(ops_tx) = self.ops_tx.upgrade() {
+            let _ = ops_tx.try_send(Op::GiveBack(leases));
+        }
+    }
 }
 
 /// The state as it was last read or written.
@@ -65,10 +92,10 @@ pub(super) struct Coordinator {
     group: GroupName,
     store: Arc<dyn Store>,
     ops_rx: mpsc::Receiver<Op>,
+    /// Weak, so that the queue ends with those who ask.
+    ops_tx: mpsc::WeakSender<Op>,
     /// Members that wait; at most [`WAITING`], more are refused.
     waiting: VecDeque<Waiting>,
-    /// What was given to callers that were gone when it came: given back in the next step.
-    returned: Vec<Lease>,
     known: Option<Known>,
     /// The row may be another than is known.
     is_doubtful: bool,
@@ -84,6 +111,7 @@ pub(super) struct Coordinator {
 struct Step {
     settles: Vec<(Vec<Lease>, Verdict, Reply<()>)>,
     changes: Vec<(Box<GroupOptions>, Reply<()>)>,
+    given_back: Vec<Lease>,
 }
 
 /// What becomes of the answers of one step.
@@ -94,20 +122,23 @@ struct Decided {
 }
 
 impl Coordinator {
-    pub(super) fn new(group: GroupName, store: Arc<dyn Store>, ops_rx: mpsc::Receiver<Op>) -> Self {
-        Self {
+    /// Makes the coordinator of a group, and the queue that it is asked by.
+    pub(super) fn new(group: GroupName, store: Arc<dyn Store>) -> (Self, mpsc::Sender<Op>) {
+        let (ops_tx, ops_rx) = mpsc::channel(QUEUE);
+        let coordinator = Self {
             group,
             store,
             ops_rx,
+            ops_tx: ops_tx.downgrade(),
             waiting: VecDeque::new(),
-            returned: Vec::new(),
             known: None,
             is_doubtful: true,
             live: None,
             begun: Instant::now(),
             looked_at: 0,
             paused_until: 0,
-        }
+        };
+        (coordinator, ops_tx)
     }
 
     /// Runs until nobody can ask any more, the group is gone, or it has had nothing to do for a while.
@@ -152,11 +183,7 @@ impl Coordinator {
 
     /// Returns when there is something to do although nobody asks.
     fn due(&self) -> Option<u64> {
-        let now = self.now();
         let mut due: Vec<u64> = Vec::new();
-        if !self.returned.is_empty() {
-            due.push(now.max(self.paused_until));
-        }
         if let Some(Known { state, .. }) = &self.known {
             due.extend(state.next_doom().map(|at| at.max(self.paused_until)));
             if !self.waiting.is_empty() {
@@ -182,6 +209,7 @@ impl Coordinator {
                 }
                 Op::Settle { leases, verdict, reply } => step.settles.push((leases, verdict, reply)),
                 Op::Change { options, reply } => step.changes.push((options, reply)),
+                Op::GiveBack(leases) => step.given_back.extend(leases),
                 Op::Reread => self.is_doubtful = true,
             }
         }
@@ -200,7 +228,7 @@ impl Coordinator {
                 // Before the stream is read, so that nothing falls between the two.
                 self.live = Some(self.store.follow(&next.settings.stream));
             }
-            serve(&*self.store, &mut next, &mut decided.hands, now).await.map_err(read_error)?;
+            serve(&*self.store, &mut next, &mut decided.hands, now).await.map_err(unread)?;
             match self.write(&next, revision, events).await {
                 Ok(revision) => self.known = Some(Known { state: next, revision }),
                 Err(PublishError::RowConflict { actual, .. }) => {
@@ -213,7 +241,6 @@ impl Coordinator {
                 }
                 Err(error) => return Err(error.into()),
             }
-            self.returned.clear();
             self.answer(step, decided);
             return Ok(());
         }
@@ -224,7 +251,7 @@ impl Coordinator {
         let now = self.now();
         let is_old = !self.waiting.is_empty() && now >= self.looked_at + LOOK_EVERY;
         if self.is_doubtful || is_old || self.known.is_none() {
-            let row = super::read_row(&*self.store, &self.group).await;
+            let row = read_row(&*self.store, &self.group).await?;
             let row = row.ok_or_else(|| GroupError::NoGroup { group: self.group.clone() })?;
             let before = self.known.as_ref().map(|known| &known.state);
             let state = State::decode(&self.group, &row.value, before, now)?;
@@ -256,7 +283,7 @@ impl Coordinator {
 
     /// Takes in what members say, and what has become of callers that were gone.
     fn settle(&self, next: &mut State, step: &Step, now: u64) -> Decided {
-        for lease in &self.returned {
+        for lease in &step.given_back {
             // It may have run out and been given to another meanwhile.
             let _ = next.settle(*lease, &Verdict::Release, now);
         }
@@ -290,7 +317,7 @@ impl Coordinator {
             if bytes >= LETTER_BYTES {
                 break;
             }
-            let original = match look.first(&doomed[i..]).await.map_err(read_error)? {
+            let original = match look.first(&doomed[i..]).await.map_err(unread)? {
                 Found::Record(record) => Some(record),
                 Found::Gone | Found::Moved(_) => None,
             };
@@ -325,9 +352,7 @@ impl Coordinator {
             }
             let full = full && deliveries.is_empty();
             let fetched = Fetched { deliveries, gaps: std::mem::take(&mut gaps), full };
-            if let Err(Ok(unheard)) = one.reply.send(Ok(fetched)) {
-                self.returned.extend(unheard.deliveries.iter().map(|delivery| delivery.lease));
-            }
+            let _ = one.reply.send(Ok(Given { fetched, ops_tx: self.ops_tx.clone() }));
         }
         if self.waiting.is_empty() || full {
             self.live = None;
@@ -372,8 +397,4 @@ async fn woken(live: Option<&mut broadcast::Receiver<Record>>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn read_error(error: StoreError) -> GroupError {
-    GroupError::Read(error.into())
 }

@@ -1,0 +1,180 @@
+//! Events on stdout, and on stdin what becomes of them.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::time::{Instant, sleep_until};
+use undercurrent_client::{ClientError, Group};
+use undercurrent_types::{Lease, parse_time};
+
+use super::{Taking, ended_by_signal};
+use crate::args::Work;
+use crate::failure::Failure;
+use crate::output;
+
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Ack,
+    Nack(Option<Duration>, Option<String>),
+    Term(Option<String>),
+    Extend(Option<Duration>),
+    Release,
+}
+
+pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Failure> {
+    let group = taking.group.clone();
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    // What is out, and until when; at most as many as `--jobs` says.
+    let mut out: BTreeMap<Lease, Instant> = BTreeMap::new();
+    let (signals, closed) = (ended_by_signal(), output::until_closed());
+    tokio::pin!(signals, closed);
+    while !(taking.is_over && out.is_empty()) {
+        let room = usize::from(args.jobs) - out.len();
+        let expiry = out.values().min().copied();
+        tokio::select! {
+            taken = taking.next(room) => {
+                for delivery in taken? {
+                    let until = Instant::now() + Duration::from_millis(delivery.lease_ms);
+                    out.insert(delivery.lease, until);
+                    output::json(&delivery)?;
+                }
+            }
+            line = next_line(&mut lines) => match line? {
+                Some(line) => hear(&group, &mut out, &line).await?,
+                None => break,
+            },
+            () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
+                let now = Instant::now();
+                out.retain(|lease, until| {
+                    let counts = *until > now;
+                    if !counts {
+                        output::note(&format!("{lease}: the lease ran out; somebody else may be given it"));
+                    }
+                    counts
+                });
+            }
+            ended = &mut signals => {
+                ended?;
+                break;
+            }
+            () = &mut closed => break,
+        }
+    }
+    if !out.is_empty() {
+        let leases: Vec<_> = out.into_keys().collect();
+        tell(group.release(leases).await.map(drop))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn next_line(lines: &mut Lines<BufReader<Stdin>>) -> Result<Option<String>, Failure> {
+    lines.next_line().await.map_err(|error| Failure::usage(format!("stdin can not be read: {error}")))
+}
+
+async fn hear(group: &Group, out: &mut BTreeMap<Lease, Instant>, line: &str) -> Result<(), Failure> {
+    if line.trim().is_empty() {
+        return Ok(());
+    }
+    let (said, lease) = match read(line) {
+        Ok(heard) => heard,
+        Err(why) => {
+            output::note(&why);
+            return Ok(());
+        }
+    };
+    let leases = vec![lease];
+    let result = match said {
+        Said::Ack => group.ack(leases).await,
+        Said::Nack(delay, reason) => group.nack(leases, delay, reason).await,
+        Said::Term(reason) => group.term(leases, reason).await,
+        Said::Release => group.release(leases).await,
+        Said::Extend(by) => {
+            let extended = group.extend(leases, by).await;
+            if extended.is_ok()
+                && let Some(until) = out.get_mut(&lease)
+            {
+                // Without a time it is as long again as it was.
+                let by = by.unwrap_or_else(|| until.saturating_duration_since(Instant::now()));
+                *until = (*until).max(Instant::now() + by);
+            }
+            return tell(extended.map(drop));
+        }
+    };
+    // Where nobody heard it, it can be said again.
+    if result.as_ref().map_err(ClientError::is_retryable) != Err(true) {
+        out.remove(&lease);
+    }
+    tell(result.map(drop))
+}
+
+/// A refusal is about one event, so the member goes on.
+fn tell(result: Result<(), ClientError>) -> Result<(), Failure> {
+    if let Err(error) = result {
+        output::note(&error.to_string());
+    }
+    Ok(())
+}
+
+fn read(line: &str) -> Result<(Said, Lease), String> {
+    let refuse = |why: &str| format!("`{line}` is passed over: {why}");
+    let mut words = line.trim().splitn(2, ' ');
+    let first = words.next().unwrap_or_default();
+    if let Ok(lease) = first.parse() {
+        return Ok((Said::Ack, lease));
+    }
+    let rest = words.next().unwrap_or_default().trim();
+    let (lease, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let lease: Lease = lease.parse().map_err(|error| refuse(&format!("{error}")))?;
+    let rest = Some(rest.trim()).filter(|rest| !rest.is_empty());
+    let time = |text: Option<&str>| match text {
+        None | Some("-") => Ok(None),
+        Some(text) => parse_time(text)
+            .map(Some)
+            .ok_or_else(|| refuse(&format!("`{text}` is no time such as 500ms, 30s or 10m"))),
+    };
+    let said = match first {
+        "ack" => Said::Ack,
+        "nack" => {
+            let (delay, why) = rest.map_or((None, None), |rest| match rest.split_once(' ') {
+                Some((delay, why)) => (Some(delay), Some(why.trim().to_owned())),
+                None => (Some(rest), None),
+            });
+            Said::Nack(time(delay)?, why)
+        }
+        "term" => Said::Term(rest.map(str::to_owned)),
+        "extend" => Said::Extend(time(rest)?),
+        "release" => Said::Release,
+        _ => return Err(refuse("expected `ack`, `nack`, `term`, `extend` or `release`, and a lease")),
+    };
+    Ok((said, lease))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        let lease: Lease = "7:3".parse().unwrap();
+        let second = Some(Duration::from_secs(1));
+        let cases = [
+            ("7:3", Said::Ack),
+            (" ack 7:3 ", Said::Ack),
+            ("nack 7:3", Said::Nack(None, None)),
+            ("nack 7:3 1s", Said::Nack(second, None)),
+            ("nack 7:3 - it is not ready", Said::Nack(None, Some("it is not ready".to_owned()))),
+            ("term 7:3 no JSON", Said::Term(Some("no JSON".to_owned()))),
+            ("extend 7:3 1s", Said::Extend(second)),
+            ("release 7:3", Said::Release),
+        ];
+        for (line, said) in cases {
+            assert_eq!(read(line).unwrap(), (said, lease), "`{line}`");
+        }
+        for bad in ["ok", "ack", "ack 7", "nack 7:3 soon", "done 7:3"] {
+            assert!(read(bad).unwrap_err().contains(bad));
+        }
+    }
+}
