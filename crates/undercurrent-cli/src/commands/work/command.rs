@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use undercurrent_client::{ClientError, Group};
-use undercurrent_types::wire::{GroupDelivery, Settled};
+use undercurrent_types::Lease;
+use undercurrent_types::wire::GroupDelivery;
 
 use super::{PAUSE, Taking, ended_by_signal};
 use crate::args::Work;
@@ -30,6 +31,8 @@ struct Job {
 /// What becomes of an event.
 enum Outcome {
     Done,
+    /// The member goes, and the command has not done it.
+    Undone,
     Failed(String),
     Hopeless(String),
     /// The lease is lost, so nothing is said of it.
@@ -85,44 +88,40 @@ fn joined(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<
 
 /// Runs the command for one event and says what became of it.
 async fn work(job: Arc<Job>, delivery: GroupDelivery) -> Result<(), Failure> {
-    let outcome = outcome(&job, &delivery).await?;
-    let (lease, seq) = (delivery.lease, delivery.seq);
-    let until = Instant::now() + Duration::from_millis(delivery.lease_ms);
-    let said = match outcome {
-        Outcome::Lost => {
-            output::note(&format!("event {seq}: the lease is lost, and the command was ended"));
-            return Ok(());
-        }
-        Outcome::Done => persist(until, async || job.group.ack(vec![lease]).await).await,
-        Outcome::Failed(_) if job.ending.is_cancelled() => {
-            persist(until, async || job.group.release(vec![lease]).await).await
-        }
-        Outcome::Failed(why) => {
-            output::note(&format!("event {seq}: {why}"));
-            persist(until, async || job.group.nack(vec![lease], None, Some(why.clone())).await).await
-        }
-        Outcome::Hopeless(why) => {
-            output::note(&format!("event {seq}: {why}; it is a dead letter"));
-            persist(until, async || job.group.term(vec![lease], Some(why.clone())).await).await
-        }
+    let outcome = match outcome(&job, &delivery).await? {
+        Outcome::Failed(_) if job.ending.is_cancelled() => Outcome::Undone,
+        outcome => outcome,
     };
-    if let Err(error) = said {
-        output::note(&format!("event {seq}: {error}"));
+    let seq = delivery.seq;
+    match &outcome {
+        Outcome::Lost => output::note(&format!("event {seq}: the lease is lost, and the command was ended")),
+        Outcome::Failed(why) => output::note(&format!("event {seq}: {why}")),
+        Outcome::Hopeless(why) => output::note(&format!("event {seq}: {why}; it is a dead letter")),
+        Outcome::Done | Outcome::Undone => {}
     }
-    Ok(())
+    let until = Instant::now() + Duration::from_millis(delivery.lease_ms);
+    // Until it is heard or the lease has run out: a lease outlives a restart of the daemon.
+    loop {
+        match say(&job.group, delivery.lease, &outcome).await {
+            Err(error) if error.is_retryable() && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Err(error) => {
+                output::note(&format!("event {seq}: {error}"));
+                return Ok(());
+            }
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
-/// Says it until it is heard or the lease has run out, since a lease outlives a restart of the daemon.
-async fn persist(
-    until: Instant,
-    say: impl AsyncFn() -> Result<Settled, ClientError>,
-) -> Result<Settled, ClientError> {
-    loop {
-        match say().await {
-            Err(error) if error.is_retryable() && Instant::now() < until => tokio::time::sleep(PAUSE).await,
-            said => return said,
-        }
+async fn say(group: &Group, lease: Lease, outcome: &Outcome) -> Result<(), ClientError> {
+    match outcome {
+        Outcome::Lost => return Ok(()),
+        Outcome::Done => group.ack(vec![lease]).await,
+        Outcome::Undone => group.release(vec![lease]).await,
+        Outcome::Failed(why) => group.nack(vec![lease], None, Some(why.clone())).await,
+        Outcome::Hopeless(why) => group.term(vec![lease], Some(why.clone())).await,
     }
+    .map(drop)
 }
 
 async fn outcome(job: &Job, delivery: &GroupDelivery) -> Result<Outcome, Failure> {

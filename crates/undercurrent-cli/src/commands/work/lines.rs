@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use undercurrent_client::{ClientError, Group};
 use undercurrent_types::{Lease, parse_time};
@@ -26,7 +26,7 @@ enum Said {
 
 pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Failure> {
     let group = taking.group.clone();
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines_rx = read_stdin()?;
     // What is out, and until when; at most as many as `--jobs` says.
     let mut out: BTreeMap<Lease, Instant> = BTreeMap::new();
     let (signals, closed) = (ended_by_signal(), output::until_closed());
@@ -42,8 +42,8 @@ pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Fai
                     output::json(&delivery)?;
                 }
             }
-            line = next_line(&mut lines) => match line? {
-                Some(line) => hear(&group, &mut out, &line).await?,
+            line = lines_rx.recv() => match line {
+                Some(line) => hear(&group, &mut out, &line).await,
                 None => break,
             },
             () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
@@ -65,24 +65,35 @@ pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Fai
     }
     if !out.is_empty() {
         let leases: Vec<_> = out.into_keys().collect();
-        tell(group.release(leases).await.map(drop))?;
+        tell(group.release(leases).await.map(drop));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn next_line(lines: &mut Lines<BufReader<Stdin>>) -> Result<Option<String>, Failure> {
-    lines.next_line().await.map_err(|error| Failure::usage(format!("stdin can not be read: {error}")))
+/// Reads lines on a thread of its own, since a read of stdin can not be given up. A few wait; then stdin does.
+fn read_stdin() -> Result<mpsc::Receiver<String>, Failure> {
+    let (lines_tx, lines_rx) = mpsc::channel(16);
+    let read = move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if lines_tx.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("stdin".to_owned()).spawn(read);
+    thread.map_err(|error| Failure::internal(format!("stdin can not be read: {error}")))?;
+    Ok(lines_rx)
 }
 
-async fn hear(group: &Group, out: &mut BTreeMap<Lease, Instant>, line: &str) -> Result<(), Failure> {
+async fn hear(group: &Group, out: &mut BTreeMap<Lease, Instant>, line: &str) {
     if line.trim().is_empty() {
-        return Ok(());
+        return;
     }
     let (said, lease) = match read(line) {
         Ok(heard) => heard,
         Err(why) => {
             output::note(&why);
-            return Ok(());
+            return;
         }
     };
     let leases = vec![lease];
@@ -104,18 +115,17 @@ async fn hear(group: &Group, out: &mut BTreeMap<Lease, Instant>, line: &str) -> 
         }
     };
     // Where nobody heard it, it can be said again.
-    if result.as_ref().map_err(ClientError::is_retryable) != Err(true) {
+    if !result.as_ref().is_err_and(ClientError::is_retryable) {
         out.remove(&lease);
     }
-    tell(result.map(drop))
+    tell(result.map(drop));
 }
 
 /// A refusal is about one event, so the member goes on.
-fn tell(result: Result<(), ClientError>) -> Result<(), Failure> {
+fn tell(result: Result<(), ClientError>) {
     if let Err(error) = result {
         output::note(&error.to_string());
     }
-    Ok(())
 }
 
 fn read(line: &str) -> Result<(Said, Lease), String> {
