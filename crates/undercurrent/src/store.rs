@@ -7,6 +7,7 @@
 mod batch;
 #[cfg(test)]
 mod contract;
+pub mod dragonfly;
 pub mod embedded;
 mod horizon;
 mod kept;
@@ -23,10 +24,10 @@ use tokio::sync::{broadcast, watch};
 use undercurrent_types::{Cursor, Durability, Key, Name, Position, Seq, StreamName, Token};
 
 pub use batch::{
-    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowWrite,
+    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowCheck, RowWrite,
 };
 pub use horizon::{Horizon, Slot};
-pub use kept::{Commit, Keep, Kept, KeptEntry, Lease, Read};
+pub use kept::{Commit, Keep, Kept, KeptEntry, Lease, Over, Read};
 pub use log::{LogCommit, LogPage, ReadLogError};
 pub use moment::Moment;
 pub use record::Record;
@@ -80,7 +81,10 @@ pub trait Store: Send + Sync + 'static {
         lease: bool,
     ) -> BoxFuture<'a, Result<Read, StoreError>> {
         let _ = (key, loader_version, lease);
-        Box::pin(async { Ok(Read { at: self.barrier().await?, kept: Kept::Nothing, lease: Lease::Held }) })
+        Box::pin(async {
+            let at = self.barrier().await?;
+            Ok(Read { at, known: at.position, kept: Kept::Nothing, lease: Lease::Held })
+        })
     }
 
     /// Gives up the lease on a key that was not filled.

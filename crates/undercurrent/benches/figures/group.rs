@@ -39,8 +39,7 @@ async fn measure(dir: &Path, rounds: usize, batches: usize) -> Vec<f64> {
             events.publish_with(batch, Vec::new(), "").await.expect("an acknowledgement");
         }
         let start = Instant::now();
-        let members: Vec<_> =
-            (0..MEMBERS).map(|_| tokio::spawn(work(events.group(name.clone())))).collect();
+        let members: Vec<_> = (0..MEMBERS).map(|_| tokio::spawn(work(events.group(name.clone())))).collect();
         let mut done = 0;
         for member in members {
             done += member.await.expect("it does not panic");

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use undercurrent_types::{Incarnation, Key, Level, Name, Position, Version};
+use undercurrent_types::{Incarnation, Key, Level, Name, Position, Token, Version};
 
 use super::as_of::AsOf;
 use super::loader::Validator;
-use crate::store::{Moment, Slot};
+use crate::store::{KeptEntry, Moment, Slot};
 
 /// The memory of a cache: bounded by weight; a hit takes a shared lock of one shard.
 pub(super) type Entries = quick_cache::sync::Cache<Key, Arc<Entry>, ByWeight>;
@@ -115,6 +115,50 @@ impl Closure {
 }
 
 impl Entry {
+    /// Makes the entry of what a store keeps, good for a position.
+    pub(super) fn of_kept(key: &Key, kept: &KeptEntry, as_of: Token, default_level: Level) -> Self {
+        Self {
+            as_of: AsOf::new(as_of.position),
+            last_answer: AtomicU64::new(0),
+            inc: as_of.inc,
+            deadline: kept.deadline,
+            loader_version: kept.loader_version,
+            default_level,
+            key: key.clone(),
+            value: kept.value.clone(),
+            version: kept.version,
+            h: kept.h,
+            own: kept.own.clone(),
+            closure: Closure::new(kept.closure.to_vec(), kept.keys.to_vec()),
+            inputs: kept.inputs.clone(),
+            validator: kept.validator.clone().map(Validator),
+            own_deadline: kept.own_deadline,
+            max_age: kept.max_age,
+            since: kept.since,
+            took: kept.took,
+        }
+    }
+
+    /// Returns what a store keeps of it.
+    pub(super) fn to_kept(&self) -> KeptEntry {
+        KeptEntry {
+            value: self.value.clone(),
+            version: self.version,
+            loader_version: self.loader_version,
+            h: self.h,
+            own: self.own.clone(),
+            closure: self.closure.names.clone(),
+            keys: self.closure.keys.clone(),
+            inputs: self.inputs.clone(),
+            validator: self.validator.as_ref().map(|validator| validator.0.clone()),
+            deadline: self.deadline,
+            own_deadline: self.own_deadline,
+            max_age: self.max_age,
+            since: self.since,
+            took: self.took,
+        }
+    }
+
     /// Says for which position the value is good; until then for none.
     pub(super) fn good_for(self, position: Position) -> Self {
         Self { as_of: AsOf::new(position), ..self }

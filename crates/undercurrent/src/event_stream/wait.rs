@@ -44,7 +44,17 @@ impl EventStream {
                 }
                 Err(error) if is_missing(&error) => {
                     seen.get_or_insert(Version::of(None));
-                    put.await;
+                    // Another node that fills it tells nobody.
+                    let elsewhere = async {
+                        match self.0.store.keeps_entries() {
+                            true => tokio::time::sleep(ASK_EVERY).await,
+                            false => std::future::pending().await,
+                        }
+                    };
+                    tokio::select! {
+                        () = put => {}
+                        () = elsewhere => {}
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -60,6 +70,8 @@ impl EventStream {
             tokio::time::sleep(ASK_EVERY).await;
             return Ok(());
         }
+        // A store behind a network follows its order while somebody listens.
+        let _following = self.0.store.watch_visible();
         let late = async {
             match entry.deadline {
                 Some(deadline) => tokio::time::sleep(deadline.remaining()).await,

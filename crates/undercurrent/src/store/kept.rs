@@ -46,6 +46,9 @@ pub struct KeptEntry {
 pub struct Read {
     /// The barrier of the read: a load that begins now has this as its h.
     pub at: Token,
+    /// What this process had applied of the order when it asked: who waits for a load joins it, and what is found valid
+    /// is known to be good, up to here only. Not above `at`.
+    pub known: Position,
     /// What stands there.
     pub kept: Kept,
     /// Who fills it, where nothing valid stands there.
@@ -92,11 +95,22 @@ pub struct Commit<'a> {
 
 /// What is to be kept of a commit.
 #[derive(Clone, Copy, Debug)]
-pub enum Keep<'a> {
-    /// A value that was loaded or put.
-    Loaded(&'a Key, &'a KeptEntry),
-    /// A value that was found unchanged: only over an entry with its version, inputs and loader version.
-    Restamped(&'a Key, &'a KeptEntry),
+pub struct Keep<'a> {
+    /// Its key.
+    pub key: &'a Key,
+    /// The value.
+    pub entry: &'a KeptEntry,
+    /// What it may replace.
+    pub over: Over,
+}
+
+/// What a value may replace in what a store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Whatever is there: the value was loaded or put.
+    Anything,
+    /// An entry of the same version, inputs and loader version only: the value was found unchanged.
+    Same,
 }
 
 impl<'a> Commit<'a> {

@@ -11,6 +11,7 @@ mod coordinator;
 mod dead_letter;
 mod error;
 mod look;
+mod op;
 mod row;
 mod serve;
 mod settings;
@@ -28,7 +29,8 @@ use tokio::time::Instant;
 use undercurrent_types::wire::{GroupGap, GroupOptions, GroupStatus};
 use undercurrent_types::{Cursor, GroupName, Lease, Seq, Start};
 
-use self::coordinator::{Coordinator, Op, Reply, Waiting};
+use self::coordinator::Coordinator;
+use self::op::{Op, Reply, Waiting};
 use self::settings::{Settings, check, check_delay, check_lease};
 use self::state::State;
 use crate::store::{Batch, PublishError, Record, Row, RowWrite, Store, StoreError};
@@ -101,7 +103,8 @@ impl Groups {
     async fn make(&self, group: &GroupName, options: &GroupOptions) -> Result<bool, GroupError> {
         let settings = Settings::new(group, options)?;
         let begin = self.begin(&settings).await?;
-        let state = State::new(settings, begin, self.store.horizon().applied().0);
+        let generation = self.store.barrier().await.map_err(unread)?.position.0;
+        let state = State::new(settings, begin, generation);
         let row = RowWrite {
             table: TABLE,
             id: group.to_string(),

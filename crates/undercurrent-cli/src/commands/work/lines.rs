@@ -24,21 +24,29 @@ enum Said {
     Release,
 }
 
+/// A lease that is out.
+#[derive(Clone, Copy)]
+struct Out {
+    /// How long it is by default.
+    time: Duration,
+    until: Instant,
+}
+
 pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Failure> {
     let group = taking.group.clone();
     let mut lines_rx = read_stdin()?;
     // What is out, and until when; at most as many as `--jobs` says.
-    let mut out: BTreeMap<Lease, Instant> = BTreeMap::new();
+    let mut out: BTreeMap<Lease, Out> = BTreeMap::new();
     let (signals, closed) = (ended_by_signal(), output::until_closed());
     tokio::pin!(signals, closed);
     while !(taking.is_over && out.is_empty()) {
         let room = usize::from(args.jobs) - out.len();
-        let expiry = out.values().min().copied();
+        let expiry = out.values().map(|out| out.until).min();
         tokio::select! {
             taken = taking.next(room) => {
                 for delivery in taken? {
-                    let until = Instant::now() + Duration::from_millis(delivery.lease_ms);
-                    out.insert(delivery.lease, until);
+                    let time = Duration::from_millis(delivery.lease_ms);
+                    out.insert(delivery.lease, Out { time, until: Instant::now() + time });
                     output::json(&delivery)?;
                 }
             }
@@ -48,8 +56,8 @@ pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Fai
             },
             () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
                 let now = Instant::now();
-                out.retain(|lease, until| {
-                    let counts = *until > now;
+                out.retain(|lease, out| {
+                    let counts = out.until > now;
                     if !counts {
                         output::note(&format!("{lease}: the lease ran out; somebody else may be given it"));
                     }
@@ -85,7 +93,7 @@ fn read_stdin() -> Result<mpsc::Receiver<String>, Failure> {
     Ok(lines_rx)
 }
 
-async fn hear(group: &Group, out: &mut BTreeMap<Lease, Instant>, line: &str) {
+async fn hear(group: &Group, out: &mut BTreeMap<Lease, Out>, line: &str) {
     if line.trim().is_empty() {
         return;
     }
@@ -105,11 +113,9 @@ async fn hear(group: &Group, out: &mut BTreeMap<Lease, Instant>, line: &str) {
         Said::Extend(by) => {
             let extended = group.extend(leases, by).await;
             if extended.is_ok()
-                && let Some(until) = out.get_mut(&lease)
+                && let Some(out) = out.get_mut(&lease)
             {
-                // Without a time it is as long again as it was.
-                let by = by.unwrap_or_else(|| until.saturating_duration_since(Instant::now()));
-                *until = (*until).max(Instant::now() + by);
+                out.until = Instant::now() + by.unwrap_or(out.time);
             }
             return tell(extended.map(drop));
         }

@@ -10,13 +10,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use undercurrent_types::wire::GroupOptions;
 use undercurrent_types::{Cursor, GroupName, Lease, Position, Seq};
 
 use super::error::GroupError;
 use super::look::{Found, Look};
+use super::op::{Given, Op, Reply, Waiting};
 use super::serve::{Hands, serve};
 use super::state::{State, Verdict};
 use super::{Fetched, QUEUE, TABLE, WAITING, dead_letter, read_row, unread};
@@ -33,54 +34,6 @@ const IDLE: u64 = 60_000;
 /// How many dead letters one commit writes, and about how many bytes of them.
 const LETTERS: usize = 256;
 const LETTER_BYTES: usize = 4 << 20;
-
-/// What a group is asked.
-pub(super) enum Op {
-    /// A member wants events.
-    Fetch(Waiting),
-    /// A member says something of leases.
-    Settle { leases: Vec<Lease>, verdict: Verdict, reply: Reply<()> },
-    /// Settings are named anew.
-    Change { options: Box<GroupOptions>, reply: Reply<()> },
-    /// Events went to a caller that was gone.
-    GiveBack(Vec<Lease>),
-    /// The row may be another.
-    Reread,
-}
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, GroupError>>;
-
-/// A member that waits for events.
-pub(super) struct Waiting {
-    pub(super) most: usize,
-    pub(super) until: Instant,
-    pub(super) reply: Reply<Given>,
-}
-
-/// Events on their way to a member: given back if nobody takes them.
-pub(super) struct Given {
-    fetched: Fetched,
-    ops_tx: mpsc::WeakSender<Op>,
-}
-
-impl Given {
-    pub(super) fn take(mut self) -> Fetched {
-        std::mem::take(&mut self.fetched)
-    }
-}
-
-impl Drop for Given {
-    fn drop(&mut self) {
-        if self.fetched.deliveries.is_empty() {
-            return;
-        }
-        let leases = self.fetched.deliveries.iter().map(|delivery| delivery.lease).collect();
-        // Where the queue is full or the coordinator has ended, the leases run out.
-        if let Some(ops_tx) = self.ops_tx.upgrade() {
-            let _ = ops_tx.try_send(Op::GiveBack(leases));
-        }
-    }
-}
 
 /// The state as it was last read or written.
 struct Known {
