@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::signal::unix::{SignalKind, signal};
 use undercurrent_client::{Client, ClientError, Group};
+use undercurrent_types::Lease;
 use undercurrent_types::wire::{Fetched, GroupDelivery, GroupOptions};
 
 use super::groups::tell_gap;
@@ -18,6 +19,8 @@ use crate::output;
 
 /// How long one request waits for events; the next one follows at once.
 const WAIT: Duration = Duration::from_secs(30);
+/// How long a request that is under way at the end is listened to: it is answered at once where it is.
+const LAST: Duration = Duration::from_millis(250);
 /// How long after a failed request the next one is made.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -87,6 +90,21 @@ impl Taking {
                     self.is_interrupted = true;
                 }
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Gives events back, and those that the request under way is answered with meanwhile: they may be the same.
+    async fn finish(mut self, mut leases: Vec<Lease>) {
+        loop {
+            if !leases.is_empty()
+                && let Err(error) = self.group.release(std::mem::take(&mut leases)).await
+            {
+                output::note(&error.to_string());
+            }
+            let Some(request) = self.request.take() else { return };
+            if let Ok(Ok(fetched)) = tokio::time::timeout(LAST, request).await {
+                leases = fetched.deliveries.iter().map(|one| one.lease).collect();
             }
         }
     }

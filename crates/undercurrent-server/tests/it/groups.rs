@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use undercurrent_types::ErrorCode;
 
-use crate::kit::{Daemon, in_time, json_of, refused};
+use crate::kit::{Daemon, in_time, json_of, refused, send};
 
 fn ids(fetched: &Value) -> Vec<&str> {
     fetched["deliveries"].as_array().unwrap().iter().map(|one| one["event"]["id"].as_str().unwrap()).collect()
@@ -47,6 +47,8 @@ async fn a_group_is_made_worked_on_shown_and_deleted() {
     let shown = json_of(daemon.get("/v1/groups/g")).await;
     assert_eq!((&shown["lag"], &shown["held"], &shown["dead"]), (&json!(1), &json!(1), &json!(1)));
     assert_eq!(json_of(daemon.get("/v1/groups")).await, json!([shown]));
+    let metrics = send(daemon.get("/metrics")).await.text().await.unwrap();
+    assert!(metrics.contains("undercurrent_group_lag{group=\"g\"} 1\n"), "{metrics}");
     assert_eq!(json_of(daemon.request("DELETE", "/v1/groups/g")).await, json!({"group": "g"}));
     let (status, body) = refused(daemon.get("/v1/groups/g")).await;
     assert_eq!((status, body.code), (404, ErrorCode::NotFound));

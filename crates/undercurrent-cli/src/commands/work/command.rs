@@ -68,6 +68,7 @@ pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Fai
         }
     }
     job.ending.cancel();
+    taking.finish(Vec::new()).await;
     let again = ended_by_signal();
     tokio::pin!(again);
     loop {

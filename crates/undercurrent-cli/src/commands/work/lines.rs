@@ -71,10 +71,7 @@ pub(super) async fn run(args: &Work, mut taking: Taking) -> Result<ExitCode, Fai
             () = &mut closed => break,
         }
     }
-    if !out.is_empty() {
-        let leases: Vec<_> = out.into_keys().collect();
-        tell(group.release(leases).await.map(drop));
-    }
+    taking.finish(out.into_keys().collect()).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -305,7 +305,7 @@ impl Coordinator {
             }
             let full = full && deliveries.is_empty();
             let fetched = Fetched { deliveries, gaps: std::mem::take(&mut gaps), full };
-            let _ = one.reply.send(Ok(Given { fetched, ops_tx: self.ops_tx.clone() }));
+            let _ = one.reply.send(Ok(Given::new(fetched, self.ops_tx.clone())));
         }
         if self.waiting.is_empty() || full {
             self.live = None;

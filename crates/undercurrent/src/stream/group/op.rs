@@ -39,6 +39,10 @@ pub(super) struct Given {
 }
 
 impl Given {
+    pub(super) fn new(fetched: Fetched, ops_tx: mpsc::WeakSender<Op>) -> Self {
+        Self { fetched, ops_tx }
+    }
+
     pub(super) fn take(mut self) -> Fetched {
         std::mem::take(&mut self.fetched)
     }
