@@ -10,6 +10,7 @@ mod freshness;
 mod groups;
 mod kit;
 mod loads;
+mod nodes;
 mod pattern;
 mod put;
 mod sessions;
