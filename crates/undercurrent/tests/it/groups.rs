@@ -11,6 +11,7 @@ use undercurrent::types::{ErrorCode, Lease};
 use undercurrent::{Durability, Event, EventStream};
 
 use crate::kit::Engine;
+use crate::nodes::{node, start};
 use crate::stream::message;
 
 /// The longest that any condition is waited for.
@@ -419,4 +420,43 @@ async fn a_member_at_one_node_is_given_what_another_node_held_up() {
     let waiting = tokio::spawn(async move { there.fetch(10, PATIENCE).await.unwrap() });
     here.ack(&leases(&first)).await.unwrap();
     assert_eq!(seqs(&waiting.await.unwrap()), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_at_two_nodes_of_a_shared_store_share_a_group() {
+    const TOTAL: usize = 60;
+    let server = start().await;
+    let (a, b) = (node(&server).await, node(&server).await);
+    publish(&a.events, "s", TOTAL).await;
+    let here = group(&a.events, GroupOptions { max_deliveries: Some(1), ..on("s") }).await;
+    let there = b.events.group("g".parse().unwrap());
+    let members = [here.clone(), there.clone(), here.clone(), there.clone()].map(|group| {
+        tokio::spawn(async move {
+            let mut given = Vec::new();
+            loop {
+                let fetched = group.fetch(7, NOW).await.unwrap();
+                if fetched.deliveries.is_empty() {
+                    return given;
+                }
+                let (bad, good): (Vec<_>, Vec<_>) =
+                    leases(&fetched).into_iter().partition(|lease| lease.seq.0 % 10 == 0);
+                if !good.is_empty() {
+                    group.ack(&good).await.unwrap();
+                }
+                if !bad.is_empty() {
+                    group.nack(&bad, None, Some("it failed")).await.unwrap();
+                }
+                given.extend(seqs(&fetched));
+            }
+        })
+    });
+    let mut all = Vec::new();
+    for member in members {
+        all.extend(member.await.unwrap());
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=TOTAL as u64).collect::<Vec<_>>());
+    let GroupStatus { lag, dead, .. } = there.status().await.unwrap();
+    assert_eq!((lag, dead), (0, 6));
+    assert_eq!(dead_letters(&b.events, "s/dead").await.len(), 6);
 }

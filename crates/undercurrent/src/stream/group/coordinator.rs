@@ -277,8 +277,10 @@ impl Coordinator {
             bytes += original.as_ref().map_or(0, |record| record.json.len());
             if let Some(open) = next.bury(*seq) {
                 let (settings, at) = (&next.settings, Cursor { epoch, seq: *seq });
-                let generation = next.generation;
-                let letter = dead_letter::of(&self.group, settings, at, generation, &open, original.as_ref());
+                let (generation, durability) = (next.generation, self.store.strongest());
+                let original = original.as_ref();
+                let letter =
+                    dead_letter::of(&self.group, settings, at, generation, &open, original, durability);
                 events.push(letter);
             }
         }

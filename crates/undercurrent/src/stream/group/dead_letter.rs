@@ -21,7 +21,7 @@ struct DeadLetter<'a> {
     event: Option<Box<RawValue>>,
 }
 
-/// Makes the dead letter of an event.
+/// Makes the dead letter of an event, as durable as the store gives.
 pub(super) fn of(
     group: &GroupName,
     settings: &Settings,
@@ -29,6 +29,7 @@ pub(super) fn of(
     generation: u64,
     open: &Open,
     original: Option<&Record>,
+    durability: Durability,
 ) -> NewEvent {
     let text = original.and_then(|record| std::str::from_utf8(&record.json).ok());
     let letter = DeadLetter {
@@ -53,11 +54,5 @@ pub(super) fn of(
         Some(subject) => event.with_subject(subject),
         None => event,
     };
-    NewEvent {
-        stream: settings.dead_letters.clone(),
-        event,
-        durability: Durability::Durable,
-        expected_seq: None,
-        latest: None,
-    }
+    NewEvent { stream: settings.dead_letters.clone(), event, durability, expected_seq: None, latest: None }
 }
