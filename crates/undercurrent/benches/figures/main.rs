@@ -8,6 +8,7 @@
 
 mod append;
 mod freshness;
+mod group;
 mod hit;
 mod start;
 
@@ -32,6 +33,9 @@ fn main() {
     }
     if wanted("append") {
         append::run(if short { 5 } else { 31 });
+    }
+    if wanted("group") {
+        group::run(if short { 5 } else { 31 }, 80);
     }
     if wanted("start") {
         start::run(if short { 100_000 } else { 10_000_000 }, 10_000);
