@@ -1,7 +1,7 @@
 //! The ids that have been published of late: what makes publishing idempotent.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -16,8 +16,35 @@ pub(super) const REMEMBERED: usize = 1 << 20;
 pub(super) const WINDOW: Duration = Duration::from_secs(600);
 
 /// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdKey(u64, u64);
+
+impl Hash for IdKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// A map by [`IdKey`]s.
+pub(super) type ByIdKey<T> = HashMap<IdKey, T, BuildHasherDefault<AsItIs>>;
+
+/// Takes an [`IdKey`] for its own hash, which it is.
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an `IdKey` gives one number")
+    }
+}
 
 /// Makes [`IdKey`]s. Shared by all publishers, without a lock. Its keys are random, and kept in the checkpoint.
 pub(super) struct IdHasher(u64, u64);
@@ -56,7 +83,7 @@ pub(super) struct Given {
 /// The window: 2²⁰ ids or 10 minutes, whichever ends first. About 100 bytes an id.
 #[derive(Default)]
 pub(super) struct Ids {
-    given: HashMap<IdKey, Given>,
+    given: ByIdKey<Given>,
     by_age: VecDeque<(u64, IdKey)>,
 }
 
