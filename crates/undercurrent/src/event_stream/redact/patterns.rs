@@ -21,7 +21,7 @@ const PATTERNS: [Pattern; 14] = [
     Pattern::of("slack", &["xox"], r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
     Pattern::of("google", &["AIza"], r"AIza[0-9A-Za-z_-]{35}"),
     Pattern::of("stripe", &["k_live_", "k_test_"], r"[rs]k_(?:live|test)_[0-9A-Za-z]{16,}"),
-    Pattern::of("anthropic", &["sk-ant-"], r"sk-ant-[A-Za-z0-9_-]{20,}"),
+    Pattern::of("anthropic", &["sk-"], r"sk-ant-[A-Za-z0-9_-]{20,}"),
     Pattern::of("openai", &["sk-"], r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*"),
     Pattern::of("gitlab", &["glpat-"], r"glpat-[A-Za-z0-9_-]{20,}"),
     Pattern::of("npm", &["npm_"], r"npm_[A-Za-z0-9]{36}\b"),
@@ -74,14 +74,17 @@ static ANY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&all.join("|")).expect("the patterns are right")
 });
 
-/// Looks for the words of all patterns at once, many bytes at a time, since hardly any text has one. `None` on a machine
-/// that can not.
-static WORDS: LazyLock<Option<Searcher>> =
-    LazyLock::new(|| Searcher::new(PATTERNS.iter().flat_map(|pattern| pattern.words)));
+/// Look for the words of all patterns at once, many bytes at a time, since hardly any text has one. The short words have
+/// one of their own: what is looked at first is as long as the shortest word. `None` on a machine that can not.
+static WORDS: LazyLock<[Option<Searcher>; 2]> = LazyLock::new(|| {
+    let (short, long): (Vec<&str>, Vec<_>) =
+        PATTERNS.iter().flat_map(|pattern| pattern.words).partition(|word| word.len() < 4);
+    [short, long].map(Searcher::new)
+});
 
 /// Says whether a text has what every secret has, so that it is worth a closer look.
 fn may_be_in(text: &str) -> bool {
-    WORDS.as_ref().is_none_or(|words| words.find(text).is_some())
+    WORDS.iter().any(|words| words.as_ref().is_none_or(|words| words.find(text).is_some()))
 }
 
 /// Replaces what is secret in a text by marks that say its kind, and returns how often.

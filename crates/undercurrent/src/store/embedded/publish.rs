@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use undercurrent_types::{Cursor, Data, Durability, Key, Position, Seq, StreamName};
 
+use super::body;
 use super::commit::{
     CommitView, CommitWriter, EventParts, LONGEST_TEXT, Value, size_of_rows, size_without_events,
 };
@@ -83,11 +84,7 @@ impl DraftEvent {
         let begin = json.len();
         event.write_json_open(json);
         let json_open = begin..json.len();
-        // What `Event::content_hash` returns, of the JSON that is there already.
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&json[json_open.clone()]).update(b"}");
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        let hash = body::hash(&json[json_open.clone()]);
         let id = shared.id_hasher.hash(new.stream.as_str(), event.source.as_str(), &event.id);
         Self { json_open, hash, id }
     }

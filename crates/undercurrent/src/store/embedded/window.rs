@@ -50,11 +50,9 @@ impl Window {
     fn load(&mut self, offset: u64, len: usize) -> io::Result<usize> {
         let len = len.min((self.segment.end() - offset) as usize);
         let skipped = offset.checked_sub(self.from).filter(|skipped| *skipped < self.held as u64);
-        let kept = skipped.map_or(0, |skipped| {
-            let skipped = skipped as usize;
-            self.buf.copy_within(skipped..self.held, 0);
-            self.held - skipped
-        });
+        let kept = skipped.map_or(self.held..self.held, |skipped| skipped as usize..self.held);
+        self.buf.copy_within(kept.clone(), 0);
+        let kept = kept.len();
         (self.from, self.held) = (offset, kept);
         if self.buf.len() < len {
             self.buf.resize(len, 0);
