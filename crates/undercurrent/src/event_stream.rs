@@ -19,12 +19,13 @@ mod streams;
 mod subscribe;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use undercurrent_types::wire::SourceStatus;
+use undercurrent_types::{Key, Position};
 
 use self::read_set::ReadSets;
 use crate::cache::Cache;
@@ -52,6 +53,10 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: Cache,
     rules: RuleSet,
+    /// Where the rules stand in a store that other nodes use too. Locked for a copy by each publish.
+    rules_at: Mutex<Option<Position>>,
+    /// What this machine's files are called on a shared store.
+    workspace: OnceLock<String>,
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
@@ -93,7 +98,40 @@ impl EventStream {
         let sources = Mutex::default();
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
-        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, read_sets, ephemeral, sources }))
+        let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
+        Self(Arc::new(Parts {
+            namespace,
+            store,
+            cache,
+            rules,
+            rules_at,
+            workspace,
+            redactor,
+            read_sets,
+            ephemeral,
+            sources,
+        }))
+    }
+
+    /// Says once what this machine's files are called on a shared store: a key that names it is one's own.
+    pub(crate) fn name_workspace(&self, name: String) {
+        // It is assembled once.
+        let _ = self.0.workspace.set(name);
+    }
+
+    /// Returns what this machine's files are called on a shared store.
+    pub fn workspace(&self) -> Option<&str> {
+        self.0.workspace.get().map(String::as_str)
+    }
+
+    /// Returns a key as it is called here: without the workspace, where that is this machine's.
+    fn own_key(&self, key: &Key) -> Option<Key> {
+        let own = self.workspace()?;
+        (key.workspace() == Some(own)).then(|| {
+            let rest = &key.rest()["//".len() + own.len()..];
+            let rest = if key.kind() == "command" { &rest[1..] } else { rest };
+            Key::parse(&format!("{}:{rest}", key.kind())).expect("a key without its workspace is a key")
+        })
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.

@@ -55,9 +55,9 @@ pub(crate) fn run(rounds: usize) {
         let all = Load { producers: 1, batch: 256, batches: STREAMS.div_ceil(256) };
         publish(&events, make(all, STREAMS)).await;
         for load in Load::ALL {
-            let before = events.status().log_bytes;
+            let before = events.status().await.expect("the store is open").log_bytes;
             publish(&events, make(load, 1)).await;
-            let bytes = (events.status().log_bytes - before) as usize / (load.producers * load.batches);
+            let bytes = (events.status().await.expect("the store is open").log_bytes - before) as usize / (load.producers * load.batches);
             let (mut beside_raw, mut over_many) = (Turns::default(), Turns::default());
             for _ in 0..rounds {
                 let peer = raw(&dir.path().join("raw"), bytes, load);

@@ -27,7 +27,7 @@ pub(crate) fn run(rounds: usize, events: usize) {
         }
         engine.close().await;
         let engine = EventStream::open(config).await.expect("an engine");
-        let bytes = engine.status().log_bytes as usize;
+        let bytes = engine.status().await.expect("the store is open").log_bytes as usize;
         let mut turns = Turns::default();
         for _ in 0..rounds {
             let peer = read_files(&dir.path().join("log"), bytes);
