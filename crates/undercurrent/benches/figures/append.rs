@@ -41,7 +41,8 @@ impl Load {
 
     fn name(self) -> String {
         let Self { producers, batch, .. } = self;
-        let producers = if producers == 1 { "one producer".to_owned() } else { format!("{producers} producers") };
+        let producers =
+            if producers == 1 { "one producer".to_owned() } else { format!("{producers} producers") };
         format!("append `durable`, 256 B, batch {batch}, {producers}")
     }
 }
@@ -57,7 +58,8 @@ pub(crate) fn run(rounds: usize) {
         for load in Load::ALL {
             let before = events.status().await.expect("the store is open").log_bytes;
             publish(&events, make(load, 1)).await;
-            let bytes = (events.status().await.expect("the store is open").log_bytes - before) as usize / (load.producers * load.batches);
+            let bytes = (events.status().await.expect("the store is open").log_bytes - before) as usize
+                / (load.producers * load.batches);
             let (mut beside_raw, mut over_many) = (Turns::default(), Turns::default());
             for _ in 0..rounds {
                 let peer = raw(&dir.path().join("raw"), bytes, load);

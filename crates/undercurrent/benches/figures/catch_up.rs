@@ -42,7 +42,8 @@ pub(crate) fn run(rounds: usize, events: usize) {
         }
         let rate = |seconds: f64| format!("{:.0} MB/s", bytes as f64 / seconds / 1e6);
         let (our, peer, ratio) = turns.medians();
-        let work = format!("catch-up read of {} events, {} MB of log", events / BATCH * BATCH, bytes / 1_000_000);
+        let work =
+            format!("catch-up read of {} events, {} MB of log", events / BATCH * BATCH, bytes / 1_000_000);
         row(&work, &rate(our), &format!("{}, the files", rate(peer)), 1.0 / ratio, "≥ 0.5");
         engine.close().await;
     });
@@ -51,7 +52,8 @@ pub(crate) fn run(rounds: usize, events: usize) {
 /// Reads so many bytes of the segments in order, and returns the seconds.
 fn read_files(log: &Path, mut left: usize) -> f64 {
     let names = std::fs::read_dir(log).expect("a log").map(|file| file.expect("a file").path());
-    let mut segments: Vec<_> = names.filter(|path| path.extension().is_some_and(|ext| ext == "seg")).collect();
+    let mut segments: Vec<_> =
+        names.filter(|path| path.extension().is_some_and(|ext| ext == "seg")).collect();
     segments.sort();
     let mut buf = vec![0; CHUNK];
     let start = Instant::now();

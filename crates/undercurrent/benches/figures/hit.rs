@@ -44,7 +44,13 @@ const GETS: usize = 200_000;
 fn print(turns: Turns, work: &str) {
     let (our, peer, ratio) = turns.medians();
     let each = |seconds: f64| seconds / GETS as f64 * 1e9;
-    row(work, &format!("{:.1} ns", each(our)), &format!("{:.1} ns, `quick_cache` get", each(peer)), ratio, "≤ 1.5");
+    row(
+        work,
+        &format!("{:.1} ns", each(our)),
+        &format!("{:.1} ns, `quick_cache` get", each(peer)),
+        ratio,
+        "≤ 1.5",
+    );
 }
 
 async fn time(work: impl AsyncFnOnce()) -> f64 {

@@ -16,7 +16,11 @@ use regex::{Captures, Regex};
 /// prefixes"; npm "About access tokens"; PyPI "Using a token"; RFC 7519 (JWT), RFC 7468 (PEM), RFC 6750 (bearer), RFC 3986
 /// (a password in a URL).
 const PATTERNS: [Pattern; 14] = [
-    Pattern::of("github", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"], r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
+    Pattern::of(
+        "github",
+        &["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"],
+        r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}",
+    ),
     Pattern::of("aws", &["AKIA", "ASIA"], r"(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     Pattern::of("slack", &["xox"], r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
     Pattern::of("google", &["AIza"], r"AIza[0-9A-Za-z_-]{35}"),
@@ -69,8 +73,8 @@ impl Pattern {
 
 /// All of them in one, each secret in the group of its kind.
 static ANY: LazyLock<Regex> = LazyLock::new(|| {
-    let all =
-        PATTERNS.map(|Pattern { kind, before, secret, after, .. }| format!("{before}(?<{kind}>{secret}){after}"));
+    let all = PATTERNS
+        .map(|Pattern { kind, before, secret, after, .. }| format!("{before}(?<{kind}>{secret}){after}"));
     Regex::new(&all.join("|")).expect("the patterns are right")
 });
 

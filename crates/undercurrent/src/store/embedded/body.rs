@@ -22,7 +22,11 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_found_in_what_was_committed() {
-        for open in [r#"{"id":"1""#, r#"{"data":{"a":1,"sequence":"x","position":"y"}"#, r#"{"data":",\"sequence\":\"""#] {
+        for open in [
+            r#"{"id":"1""#,
+            r#"{"data":{"a":1,"sequence":"x","position":"y"}"#,
+            r#"{"data":",\"sequence\":\"""#,
+        ] {
             let mut json = open.as_bytes().to_vec();
             let cursor = Cursor { epoch: Epoch(1), seq: Seq(2) };
             close_committed(&mut json, cursor, Token { inc: Incarnation(3), position: Position(4) });

@@ -203,7 +203,9 @@ mod tests {
     #[test]
     fn the_hash_of_an_id_stays_what_it_was() {
         use siphasher::sip128::Hasher128;
-        for [stream, source, id] in [["sessions/42", "agent/1", "a"], ["s", "x", "0198c0de-0000-7000-8000-000000000000"]] {
+        for [stream, source, id] in
+            [["sessions/42", "agent/1", "a"], ["s", "x", "0198c0de-0000-7000-8000-000000000000"]]
+        {
             let mut hasher = SipHasher13::new_with_keys(3, 4);
             (stream, source, id).hash(&mut hasher);
             let hash = hasher.finish128();

@@ -50,8 +50,7 @@ impl Draft {
         batch.events.iter().try_for_each(check_texts)?;
         batch.rows.iter().try_for_each(check_row)?;
         let mut json = Vec::with_capacity(batch.events.iter().map(json_size).sum());
-        let events: Vec<_> =
-            batch.events.iter().map(|new| DraftEvent::new(shared, new, &mut json)).collect();
+        let events: Vec<_> = batch.events.iter().map(|new| DraftEvent::new(shared, new, &mut json)).collect();
         let causes = causes(&batch);
         let parts = batch.events.iter().zip(&events).map(|(new, draft)| draft.parts(new, &json).size());
         let size = parts.sum::<usize>()

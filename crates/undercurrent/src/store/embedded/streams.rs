@@ -60,7 +60,8 @@ impl Stream {
     fn new(known: Known, live: Option<broadcast::Sender<Record>>) -> Self {
         let Known { name, durability, epoch, born, oldest, tail, tail_is_told: _, index, retention } = known;
         let (recent, page_ends) = (VecDeque::new(), Vec::new());
-        let inner = Inner { next: tail.next(), visible: tail, oldest, recent, index, page_ends, retention, live };
+        let inner =
+            Inner { next: tail.next(), visible: tail, oldest, recent, index, page_ends, retention, live };
         Self { name, durability, epoch, born, inner: Mutex::new(inner) }
     }
 
