@@ -5,6 +5,7 @@
 //! and what is read from text is checked against its limits.
 
 mod cursor;
+mod digits;
 mod durability;
 mod error;
 mod event;
