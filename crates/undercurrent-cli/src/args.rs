@@ -131,7 +131,7 @@ pub(crate) enum RulesVerb {
     /// Say which names an event would make stale, and by which rule; publishes nothing
     Test(RulesTest),
     /// Put the rules of a configuration in force for all nodes of a shared store; those with others stop publishing
-    Apply(Serve),
+    Apply(Box<Serve>),
 }
 
 #[derive(Debug, ArgGroup)]

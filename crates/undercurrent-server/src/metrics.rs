@@ -22,6 +22,9 @@ use crate::reply::Refusal;
 /// The states that a source may be in; of each source one is 1 and the others are 0.
 const STATES: [&str; 4] = ["starting", "live", "degraded", "down"];
 
+/// Takes a figure out of the state of a group.
+type FigureOfGroup = fn(&GroupStatus) -> u64;
+
 /// The labels of the health of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
@@ -67,7 +70,7 @@ fn write(status: &Status, groups: &[GroupStatus], subscriptions: u64) -> Result<
         }
     }
     registry.register("source_health", "1 for the state that the source is in", health);
-    let of_groups: [(&str, &str, fn(&GroupStatus) -> u64); 4] = [
+    let of_groups: [(&str, &str, FigureOfGroup); 4] = [
         ("group_lag", "How many events of its stream a group has not done", |group| group.lag),
         ("group_out", "How many of them members have", |group| group.out),
         ("group_dead", "How many events of a group became dead letters", |group| group.dead),
