@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "what is printed is what was asked for")]
 
 mod bench;
+mod fuzz;
 mod lint;
 mod step;
 mod test;
@@ -12,6 +13,7 @@ mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +46,17 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         minutes: u64,
     },
+    /// Looks for inputs that break a promise of a decoder, from the kept ones on; needs a C++ compiler.
+    Fuzz {
+        /// The target; all of them in turn without one.
+        target: Option<String>,
+        /// For how many minutes in all.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        /// Adds what reached new places to the kept inputs, and leaves out what is not needed.
+        #[arg(long)]
+        keep: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -51,6 +64,9 @@ fn main() -> ExitCode {
         Command::Test => test::run(root()),
         Command::Lint => lint::run(root()),
         Command::Bench { short } => bench::run(root(), short),
+        Command::Fuzz { target, minutes, keep } => {
+            fuzz::run(root(), target.as_deref(), Duration::from_secs(minutes * 60), keep)
+        }
         Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),
     };
     match done {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 #[derive(Debug)]
 pub(crate) struct Step {
     name: &'static str,
-    env: Vec<(&'static str, &'static str)>,
+    env: Vec<(&'static str, String)>,
     program: &'static str,
     args: Vec<String>,
 }
@@ -27,8 +27,8 @@ impl Step {
     }
 
     /// Sets a variable of the environment.
-    pub(crate) fn with_env(mut self, name: &'static str, value: &'static str) -> Self {
-        self.env.push((name, value));
+    pub(crate) fn with_env(mut self, name: &'static str, value: &str) -> Self {
+        self.env.push((name, value.to_owned()));
         self
     }
 
@@ -42,7 +42,7 @@ impl Step {
         let began = Instant::now();
         let status = Command::new(self.program)
             .args(&self.args)
-            .envs(self.env.iter().copied())
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)
             .status()
             .with_context(|| format!("`{}` can not be run", self.program))?;

@@ -1,16 +1,21 @@
 //! The one command: every check and test of the repository.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::step::Step;
-use crate::tools;
+use crate::{fuzz, tools};
+
+/// How long all decoders together are searched.
+const FUZZING: Duration = Duration::from_secs(54);
 
 /// Runs all steps in order, the quick ones first; the first that fails ends it.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install_what_is_missing(root)?;
-    steps().iter().try_for_each(|step| step.run(root))
+    steps().iter().try_for_each(|step| step.run(root))?;
+    fuzz::run(root, None, FUZZING, false)
 }
 
 /// Runs seeded workloads under the history checker.

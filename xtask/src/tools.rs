@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::step::Step;
 
 /// A program that tests or checks run, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 1] = [("git", "git")];
+const PROGRAMS: [(&str, &str); 2] = [("git", "git"), ("c++", "g++")];
 
 /// Parts of a Rust toolchain that the checks run, and the cargo command that shows whether they are there.
 const COMPONENTS: [(&str, &str); 2] = [("rustfmt", "fmt"), ("clippy", "clippy")];

@@ -19,7 +19,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
     ("sync", &[]),
     ("rules", &[]),
     ("store", &[To("ablation"), To("sync")]),
-    ("stream", &[To("store")]),
+    ("stream", &[To("ablation"), To("store")]),
     ("cache", &[To("ablation"), To("sync"), To("store")]),
     ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache")]),
     ("workspace", &[]),
@@ -52,14 +52,18 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 8] = [
+pub(super) const CRATES: [(&str, &[&str]); 9] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
-    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
     ("undercurrent-client", &["undercurrent-types"]),
+    ("undercurrent-fuzz", &["undercurrent-types", "undercurrent", "undercurrent-client"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
+    (
+        "undercurrent-check",
+        &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],
+    ),
     (
         "undercurrent-cli",
         &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],
