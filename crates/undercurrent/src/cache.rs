@@ -14,6 +14,7 @@ mod entry;
 mod fill;
 mod flight;
 mod inputs;
+mod kept;
 mod loader;
 mod pace;
 mod put;
@@ -32,8 +33,9 @@ use undercurrent_types::{Key, Level, Name, Version};
 
 use crate::store::{Secret, Store};
 
+pub use crate::store::Moment;
 pub use answer::{Answer, Why};
-pub use entry::{Entry, Moment};
+pub use entry::Entry;
 pub use inputs::Inputs;
 pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
 pub use put::{PutError, PutOptions};
@@ -133,7 +135,7 @@ impl Cache {
 
     /// Returns the level of a read of this key that names none.
     pub fn default_level(&self, key: &Key) -> Level {
-        self.loader(key).map_or(Level::Fresh, |loader| loader.default_level())
+        self.level_of_kind(key)
     }
 
     /// Returns what is in memory under a key, valid or not.

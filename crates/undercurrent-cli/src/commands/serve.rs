@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Serve, global: &Global) -> Result<ExitCode, Failu
         let stream = opened.await;
         let live = live::Live::begin(stream.observe(), global.json);
         // The file stands until the daemon ends.
-        let registered = register(&daemon, stream.status().data);
+        let registered = register(&daemon, stream.place());
         banner::print(&daemon, &stream, global.json);
         live.start();
         banner::print_walks(&stream, global.json).await;

@@ -103,6 +103,8 @@ impl PublishError {
             Self::Store(Store::TooLarge { .. } | Store::RowTooLarge { .. } | Store::TableFull { .. }) => {
                 (ErrorCode::TooLarge, None)
             }
+            Self::Store(Store::Unavailable { .. }) => (ErrorCode::Unavailable, None),
+            Self::Store(Store::TooDurable { .. }) => (ErrorCode::InvalidRequest, None),
             Self::Store(_) => (ErrorCode::StoreFailed, None),
         };
         ErrorBody { index, ..ErrorBody::new(code, self.to_string()) }
@@ -146,8 +148,19 @@ impl SubscribeError {
             }
             Self::Stream(_) => ErrorBody::new(ErrorCode::InvalidStream, self.to_string()),
             Self::OtherStore { .. } => ErrorBody::new(ErrorCode::InvalidCursor, self.to_string()),
-            Self::Read(ReadStreamError::Store(_)) => ErrorBody::new(ErrorCode::StoreFailed, self.to_string()),
+            Self::Read(ReadStreamError::Store(error)) => error.body(),
         }
+    }
+}
+
+impl store::StoreError {
+    /// Returns the body of the answer on the wire.
+    pub fn body(&self) -> ErrorBody {
+        let code = match self {
+            Self::Unavailable { .. } => ErrorCode::Unavailable,
+            Self::Closed | Self::Io(_) => ErrorCode::StoreFailed,
+        };
+        ErrorBody::new(code, self.to_string())
     }
 }
 

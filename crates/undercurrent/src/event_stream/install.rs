@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EventStream;
 use super::error::PublishError;
-use crate::store::{Batch, Row, RowWrite};
+use crate::store::{self, Batch, Row, RowWrite, StoreError};
 
 /// The table of rule sets, and the row of the one in force.
 const TABLE: &str = "rules";
@@ -24,7 +24,7 @@ impl EventStream {
     /// their place, and entries made under those are gone with the process that held them.
     pub(crate) async fn install_rules(&self) -> Result<(), PublishError> {
         let version = self.0.rules.version();
-        let row = self.0.store.row(TABLE, CURRENT);
+        let row = self.0.store.row(TABLE, CURRENT).await.map_err(store::PublishError::from)?;
         let before = row.as_ref().and_then(installed);
         if before.as_ref() == Some(&version) {
             return Ok(());
@@ -39,8 +39,12 @@ impl EventStream {
     }
 
     /// Returns the version of the rules that the store knows, once they were installed.
-    pub fn installed_rules(&self) -> Option<String> {
-        self.0.store.row(TABLE, CURRENT).as_ref().and_then(installed)
+    ///
+    /// # Errors
+    ///
+    /// Fails when the store can not be asked.
+    pub async fn installed_rules(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.0.store.row(TABLE, CURRENT).await?.as_ref().and_then(installed))
     }
 }
 

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use undercurrent_types::{Cursor, Durability, Event, Key, Name, Position, Seq, StreamName, Token};
 
+use super::StoreError;
+
 /// Events and bare invalidations that take one position, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -216,9 +218,40 @@ pub enum PublishError {
         /// The error of the file system.
         reason: String,
     },
+    /// The stream asks for more than the store gives.
+    #[error("stream `{stream}` asks for `{asked}`, and the store at `{place}` gives at most `{most}`")]
+    TooDurable {
+        /// The stream.
+        stream: StreamName,
+        /// What it asks for.
+        asked: Durability,
+        /// What the store gives.
+        most: Durability,
+        /// Where the store is, without its password.
+        place: String,
+    },
+    /// The server of the store can not be asked now: nothing was published.
+    #[error("the store at `{place}` is not available, so nothing was published: {reason}")]
+    Unavailable {
+        /// Where it is, without its password.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<StoreError> for PublishError {
+    /// What had to be asked before anything was published could not be.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => Self::Closed,
+            StoreError::Unavailable { place, reason } => Self::Unavailable { place, reason },
+            StoreError::Io(reason) => Self::Unavailable { place: "the log".to_owned(), reason },
+        }
+    }
 }
 
 fn standing(revision: Option<Position>) -> String {

@@ -52,7 +52,7 @@ async fn live(store: &EmbeddedStore, rounds: std::ops::Range<u64>) {
 /// Everything that can be read of a store, as text.
 async fn told(store: &EmbeddedStore) -> String {
     let mut told = String::new();
-    for state in store.streams() {
+    for state in store.streams_now() {
         writeln!(told, "{state:?}").unwrap();
         for record in read_all(store, state.stream.as_str(), 7).await {
             writeln!(told, "{} {:?}", record.cursor, record.json).unwrap();
@@ -61,7 +61,7 @@ async fn told(store: &EmbeddedStore) -> String {
     for (kind, n) in KINDS.iter().flat_map(|kind| (0..9).map(move |n| (kind, n))) {
         writeln!(told, "{:?}", store.latest(&key(&format!("state:{kind}-{n}"))).await).unwrap();
     }
-    writeln!(told, "{:?}", store.rows("t")).unwrap();
+    writeln!(told, "{:?}", store.rows_now("t")).unwrap();
     for n in 0..8 {
         writeln!(told, "{:?}", store.invalidations(&[name(&format!("tag:{n}"))], 9).await).unwrap();
     }
@@ -145,7 +145,7 @@ async fn opening_reads_what_follows_the_checkpoint_and_no_more() {
         cleaner.make_checkpoint().unwrap();
         let copy = disk.copy();
         let opened = open_with(&copy, tiny()).unwrap();
-        assert_eq!(opened.tail(&stream("a")), store.tail(&stream("a")));
+        assert_eq!(opened.tail_now(&stream("a")), store.tail_now(&stream("a")));
         let checkpoint = copy.read(&log().join(CHECKPOINT)).len();
         read.push(copy.bytes_read() - checkpoint - segments(&copy).len() * 64);
     }
