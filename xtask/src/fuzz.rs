@@ -36,10 +36,12 @@ pub(crate) fn run(root: &Path, target: Option<&str>, time: Duration, keep: bool)
     Ok(())
 }
 
-/// Builds the program that searches: only the project's own crates are built anew.
+/// Builds the program that searches: only the project's own crates are built anew. The checker is named beside it so that
+/// what both depend on is built once.
 fn build(root: &Path) -> Step {
     let wrapper = format!("build.rustc-workspace-wrapper='{}'", root.join(CRATE).join("rustc.sh").display());
-    let words = "build --locked --release --package undercurrent-fuzz --features search --config";
+    let words = "build --locked --release --package undercurrent-check --package undercurrent-fuzz \
+                 --bin undercurrent-fuzz --features undercurrent-fuzz/search --config";
     let args = words.split(' ').map(str::to_owned).chain([wrapper]).collect();
     Step::new("fuzz", "cargo", args)
 }

@@ -87,7 +87,7 @@ impl Door for Local {
     }
 
     fn tail<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Option<Place>> {
-        Box::pin(async move { Some(place(self.store.tail(stream))) })
+        Box::pin(async move { Some(place(self.store.tail(stream).await.ok()?)) })
     }
 
     fn follow<'a>(

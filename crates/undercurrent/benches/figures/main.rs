@@ -2,11 +2,12 @@
 //!
 //! Peer and subject take turns in short rounds, and the median of the rounds' ratios is printed, so that a machine
 //! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only hit`, `--only freshness`,
-//! `--only append` and `--only start` take one part.
+//! `--only append`, `--only fanout` and `--only start` take one part.
 
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 
 mod append;
+mod fanout;
 mod freshness;
 mod hit;
 mod start;
@@ -32,6 +33,9 @@ fn main() {
     }
     if wanted("append") {
         append::run(if short { 5 } else { 31 });
+    }
+    if wanted("fanout") {
+        fanout::run(if short { 5 } else { 51 });
     }
     if wanted("start") {
         start::run(if short { 100_000 } else { 10_000_000 }, 10_000);
