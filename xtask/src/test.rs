@@ -58,7 +58,10 @@ fn steps() -> Vec<Step> {
         // Optimised: what is found by many seeds is found in seconds.
         Step::cargo("checker", "test --locked --release --package undercurrent-check"),
         Step::cargo("freshness", "run --locked --release --package undercurrent-check -- --seconds 60"),
-        Step::cargo("streams", "run --locked --release --package undercurrent-check -- --streams --seconds 20"),
+        Step::cargo(
+            "streams",
+            "run --locked --release --package undercurrent-check -- --streams --seconds 20",
+        ),
         // Only libraries: the binary has the name of the engine, and their pages would be written to one place. With
         // all that is private, since nothing of this is published: whoever reads the pages works on it.
         Step::cargo("docs", "doc --locked --workspace --no-deps --lib --document-private-items")

@@ -53,7 +53,8 @@ fn check_streams(seed: u64, until: Instant) -> ExitCode {
         }
         rounds += 1;
     }
-    let _ = writeln!(out, "{rounds} seeds, {operations} appends, reads and deliveries: no promise was broken");
+    let _ =
+        writeln!(out, "{rounds} seeds, {operations} appends, reads and deliveries: no promise was broken");
     ExitCode::SUCCESS
 }
 

@@ -26,7 +26,7 @@ fn with_every_step_in_place_no_promise_is_broken() {
 fn with_every_step_in_place_streams_keep_their_promises() {
     switch_off(None);
     for plan in &streams::plans::PLANS {
-        let seeds = if plan.over == Over::Http { 2 } else { 24 };
+        let seeds = if plan.over == Over::Http { 2 } else { 16 };
         for seed in 0..seeds {
             let history = streams::workload::run(plan, seed, streams::workload::Size::default());
             let violations = streams::judge::judge(&history);
@@ -39,7 +39,8 @@ fn with_every_step_in_place_streams_keep_their_promises() {
 fn a_seed_of_streams_in_memory_gives_the_same_history_again() {
     let run = || streams::workload::run(&streams::plans::PLANS[0], 7, streams::workload::Size::default());
     let first = run();
-    assert!(first.len() > 200 && first == run());
+    assert!(first.len() > 200, "{} operations", first.len());
+    assert_eq!(first, run());
 }
 
 fn is_missed(step: Step) {
@@ -52,7 +53,8 @@ fn is_missed(step: Step) {
 fn is_missed_in_streams(step: Step) {
     let plans = || streams::plans::PLANS.iter().filter(|plan| !plan.threads);
     let size = streams::workload::Size::default();
-    let broken = |seed, plan: &_| !streams::judge::judge(&streams::workload::run(plan, seed, size)).is_empty();
+    let broken =
+        |seed, plan: &_| !streams::judge::judge(&streams::workload::run(plan, seed, size)).is_empty();
     is_noticed(step, |seed| plans().any(|plan| broken(seed, plan)));
 }
 

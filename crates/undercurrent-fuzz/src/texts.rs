@@ -4,8 +4,8 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use undercurrent_types::{
-    Cursor, Durability, EventSource, EventType, Key, Level, LogCursor, Name, Pattern, SessionName, StreamName,
-    Token, Version,
+    Cursor, Durability, EventSource, EventType, Key, Level, LogCursor, Name, Pattern, SessionName,
+    StreamName, Token, Version,
 };
 
 pub(crate) fn check(bytes: &[u8]) {

@@ -1,4 +1,4 @@
-//! Subscribers that do not read hold nothing. In a program of its own, since it counts what the whole process holds.
+//! Subscribers that do not read hold what the live ring holds, and no more. In a program of its own, since it counts what the whole process holds.
 
 use std::sync::Arc;
 
@@ -18,10 +18,11 @@ const STALLED: usize = 10;
 const EVENTS: u64 = 4096;
 const SIZE: usize = 8 << 10;
 const BATCH: u64 = 64;
-/// What is held of events, however many there are: the ring of 1024, and 4 MiB of the newest.
+/// What is held of events at most, however many there are and whoever does not read: the ring of 1024, which a reader that
+/// stalls keeps full, and 4 MiB of the newest.
 const NEWEST: usize = 1024 * (SIZE + 1024) + (4 << 20);
-/// What differs from run to run: blocks of queues, rows of ids.
-const SLACK: usize = 3 << 20;
+/// What else comes with events: blocks of queues, rows of ids.
+const SLACK: usize = 4 << 20;
 
 fn batch() -> Vec<Outgoing> {
     let event = |_| {
@@ -98,10 +99,13 @@ async fn held_with(stalled: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_of_a_thousand_subscribers_that_stall_hold_nothing_and_miss_nothing() {
+async fn ten_of_a_thousand_subscribers_that_stall_hold_the_ring_at_most_and_miss_nothing() {
     let without = held_with(0).await;
     let with = held_with(STALLED).await;
     println!("{without} bytes are held without, {with} with {STALLED} that stall");
     assert!(without <= NEWEST + SLACK, "{without} bytes are held of {EVENTS} events");
-    assert!(with <= without + SLACK, "{with} bytes are held while {STALLED} stall, {without} while none does");
+    assert!(
+        with <= without + SLACK,
+        "{with} bytes are held while {STALLED} stall, {without} while none does"
+    );
 }

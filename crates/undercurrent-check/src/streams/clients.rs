@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::door::{Follow, Next};
@@ -43,6 +44,7 @@ pub(crate) async fn write(world: Arc<World>, appends: u64) {
         };
         world.record_append(&way, stream, (&ids, expected), (begin, &answers));
     }
+    world.writing.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Appends at once more than a live ring holds.
@@ -71,19 +73,24 @@ pub(crate) async fn read(world: Arc<World>, reads: u64) {
             }
             continue;
         }
-        let after = (told.seq > 0 && !one_in(6)).then(|| Place { seq: told.seq.saturating_sub(roll(9)), ..told });
+        let after =
+            (told.seq > 0 && !one_in(6)).then(|| Place { seq: told.seq.saturating_sub(roll(9)), ..told });
         read_page(&world, stream, after, if one_in(2) { 3 } else { 500 }).await;
     }
 }
 
-async fn read_page(world: &World, stream: Stream, after: Option<Place>, limit: usize) -> Option<(Option<Place>, bool)> {
+async fn read_page(
+    world: &World,
+    stream: Stream,
+    after: Option<Place>,
+    limit: usize,
+) -> Option<(Option<Place>, bool)> {
     let way = world.way();
     let begin = world.now();
     let (saw, at_tail) = way.door.page(world.name(stream), after, limit).await?;
     let last = saw.last().map(|(place, _)| *place);
-    let recorded = world.record(&way, stream, |end| {
-        (Operation::Page { stream, after, saw, at_tail, begin, end }, last)
-    });
+    let recorded =
+        world.record(&way, stream, |end| (Operation::Page { stream, after, saw, at_tail, begin, end }, last));
     recorded.then_some((last.or(after), at_tail))
 }
 
@@ -138,7 +145,9 @@ impl Follower {
                 Some(Next::CaughtUp) => {
                     world.record(&way, self.stream, |_| (Operation::Reached { reader, since }, None));
                 }
-                Some(Next::Gap) => panic!("nothing was let go, and no epoch has ended"),
+                Some(Next::Gap) => {
+                    return world.record(&way, self.stream, |_| (Operation::Missed { reader }, None));
+                }
                 Some(Next::Ended) => return false,
                 None => return true,
             }

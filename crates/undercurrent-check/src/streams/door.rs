@@ -44,6 +44,15 @@ pub(crate) trait Follow: Send {
     fn next(&mut self) -> BoxFuture<'_, Next>;
 }
 
+/// One who can not begin to follow where he stood.
+pub(crate) struct Gone;
+
+impl Follow for Gone {
+    fn next(&mut self) -> BoxFuture<'_, Next> {
+        Box::pin(async { Next::Gap })
+    }
+}
+
 /// What one who follows is given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {

@@ -110,4 +110,14 @@ pub enum Operation {
         /// That moment.
         since: Time,
     },
+    /// It was told that it can not go on where it stood: no workload lets anything go.
+    Missed {
+        /// The number of the reader.
+        reader: u32,
+    },
+    /// The machine died: what had not been told by then may be undone.
+    Crashed {
+        /// When.
+        at: Time,
+    },
 }

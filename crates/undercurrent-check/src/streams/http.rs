@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use undercurrent::types::{ErrorCode, Seq, Start};
 use undercurrent::{Durability, StreamName};
-use undercurrent_client::{Client, Delivery, PublishOptions, Subscription};
+use undercurrent_client::{Client, ClientError, Delivery, PublishOptions, Subscription};
 use undercurrent_server::{Config, ServeError, Server};
 
-use super::door::{Door, Follow, Next, cursor, event, id_in, place};
+use super::door::{Door, Follow, Gone, Next, cursor, event, id_in, place};
 use super::history::{Answer, Id, Place};
 
 pub(crate) struct Http {
@@ -27,7 +27,8 @@ impl Http {
     pub(crate) async fn start(dir: &Path, durability: Durability) -> Self {
         let engine = undercurrent::Config { data: Some(dir.to_owned()), ..undercurrent::Config::default() };
         let listen = "127.0.0.1:0".parse().expect("an address");
-        let server = Server::bind(Config { engine, listen, ..Config::default() }).await.expect("a port is free");
+        let server =
+            Server::bind(Config { engine, listen, ..Config::default() }).await.expect("a port is free");
         let client = Client::new(&format!("http://{}", server.address())).expect("an address");
         let (shutdown, opened) = (CancellationToken::new(), server.opened());
         let serving = Mutex::new(Some(tokio::spawn(server.serve(shutdown.clone()))));
@@ -56,9 +57,9 @@ impl Http {
         vec![refused; ids.len()]
     }
 
-    async fn open(&self, stream: &StreamName, after: Option<Place>) -> Option<Subscription> {
+    async fn open(&self, stream: &StreamName, after: Option<Place>) -> Result<Subscription, ClientError> {
         let start = after.map_or(Start::Beginning, |after| Start::After(cursor(after)));
-        self.client.subscribe(stream).from(start).open().await.ok()
+        self.client.subscribe(stream).from(start).open().await
     }
 
     async fn end(&self) {
@@ -88,7 +89,7 @@ impl Door for Http {
         limit: usize,
     ) -> BoxFuture<'a, Option<(Vec<(Place, Id)>, bool)>> {
         Box::pin(async move {
-            let mut followed = self.open(stream, after).await?;
+            let mut followed = self.open(stream, after).await.ok()?;
             let mut page = Vec::new();
             while page.len() < limit {
                 match Follow::next(&mut followed).await {
@@ -114,8 +115,11 @@ impl Door for Http {
         after: Option<Place>,
     ) -> BoxFuture<'a, Option<Box<dyn Follow>>> {
         Box::pin(async move {
-            let followed = self.open(stream, after).await?;
-            Some(Box::new(followed) as Box<dyn Follow>)
+            match self.open(stream, after).await {
+                Ok(followed) => Some(Box::new(followed) as Box<dyn Follow>),
+                Err(error) if error.body().code == ErrorCode::Gone => Some(Box::new(Gone) as Box<dyn Follow>),
+                Err(_) => None,
+            }
         })
     }
 

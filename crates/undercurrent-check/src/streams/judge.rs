@@ -59,6 +59,11 @@ pub enum Violation {
         /// The place in the history.
         at: usize,
     },
+    /// A reader was told that events are missing, which nobody had let go.
+    Missed {
+        /// The place in the history.
+        at: usize,
+    },
     /// An event was seen that nobody had asked for by then, or that was refused each time; or was said to be a repeat.
     FromNowhere {
         /// The place in the history.
@@ -78,6 +83,7 @@ impl Violation {
             | Self::OutOfOrder { at, .. }
             | Self::Lost { at, .. }
             | Self::Unexpected { at }
+            | Self::Missed { at }
             | Self::FromNowhere { at, .. } => *at,
         }
     }
@@ -88,6 +94,7 @@ impl Violation {
 struct Known {
     /// The highest place of all that was told up to a time.
     told: Vec<(Time, Place)>,
+    /// What stands at a place, as was said first.
     by_place: HashMap<Place, Id>,
     by_id: HashMap<Id, Tries>,
 }
@@ -102,8 +109,9 @@ struct Tries {
 }
 
 impl Known {
-    /// Sorts what was told and makes each moment carry the highest place so far.
+    /// Sorts what was told and makes each moment carry the highest place so far. Before the first event there is nothing.
     fn settle(&mut self) {
+        self.told.retain(|(_, place)| place.seq > 0);
         self.told.sort_unstable();
         let mut highest = Place::default();
         for (_, place) in &mut self.told {
@@ -137,6 +145,7 @@ struct Judge {
     streams: HashMap<Stream, Known>,
     /// Where each reader stands, and in which stream.
     readers: HashMap<u32, (Stream, Place)>,
+    last_crash: Time,
     violations: Vec<Violation>,
 }
 
@@ -154,11 +163,15 @@ impl Judge {
                     tries.may_be |= !matches!(answer, Answer::Refused | Answer::Elsewhere(_));
                     if let Answer::New(place) | Answer::Again(place) = answer {
                         known.told.push((*end, *place));
+                        known.by_place.entry(*place).or_insert(*id);
                     }
                 }
                 Operation::Page { stream, saw, end, .. } => {
-                    let last = saw.last().map(|(place, _)| (*end, *place));
-                    judge.streams.entry(*stream).or_default().told.extend(last);
+                    let known = judge.streams.entry(*stream).or_default();
+                    known.told.extend(saw.last().map(|(place, _)| (*end, *place)));
+                    saw.iter().for_each(|(place, id)| {
+                        known.by_place.entry(*place).or_insert(*id);
+                    });
                 }
                 Operation::Tail { stream, tail, end, .. } => {
                     judge.streams.entry(*stream).or_default().told.push((*end, *tail));
@@ -166,11 +179,14 @@ impl Judge {
                 Operation::Opened { reader, stream, .. } => {
                     streams.insert(*reader, *stream);
                 }
-                Operation::Delivered { reader, place, at, .. } => {
+                Operation::Delivered { reader, place, id, at } => {
                     let stream = streams.get(reader).copied().unwrap_or_default();
-                    judge.streams.entry(stream).or_default().told.push((*at, *place));
+                    let known = judge.streams.entry(stream).or_default();
+                    known.told.push((*at, *place));
+                    known.by_place.entry(*place).or_insert(*id);
                 }
-                Operation::Reached { .. } => {}
+                Operation::Crashed { at } => judge.last_crash = *at,
+                Operation::Reached { .. } | Operation::Missed { .. } => {}
             }
         }
         judge.streams.values_mut().for_each(Known::settle);
@@ -199,7 +215,7 @@ impl Judge {
                 self.readers.insert(*reader, (*stream, *after));
             }
             Operation::Delivered { reader, place, id, at: time } => {
-                let Some((stream, last)) = self.readers.insert(*reader, (0, *place)) else { return };
+                let Some((stream, last)) = self.readers.get(reader).copied() else { return };
                 self.readers.insert(*reader, (stream, *place));
                 let next = if last == Place::default() { Place { seq: 1, ..*place } } else { last.next() };
                 self.follow(at, next, *place);
@@ -209,6 +225,8 @@ impl Judge {
                 let Some((stream, place)) = self.readers.get(reader).copied() else { return };
                 self.check_end(at, stream, place, *since);
             }
+            Operation::Missed { .. } => self.violations.push(Violation::Missed { at }),
+            Operation::Crashed { .. } => {}
         }
     }
 
@@ -238,9 +256,11 @@ impl Judge {
                 }
                 self.see(at, stream, place, id, end);
             }
-            // It was there at some moment between begin and end, and streams only grow.
+            // It was there at some moment between begin and end, and streams only grow. By what the next crash undid, if
+            // one came: then another event may stand there now.
             Answer::Elsewhere(Some(actual)) => {
                 let there = stream_known.by_place.get(&Place { seq: actual, ..known });
+                let there = there.filter(|_| self.last_crash < begin);
                 let too_early = there.is_some_and(|id| stream_known.tries_before(*id, end) == 0);
                 if expected == Some(actual) || actual < known.seq || too_early {
                     self.violations.push(Violation::Unexpected { at });

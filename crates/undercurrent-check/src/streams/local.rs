@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use undercurrent::store::embedded::{EmbeddedStore, StoreOptions};
-use undercurrent::store::{Batch, NewEvent, PublishError, Published, Store};
-use undercurrent::stream::{Delivery, Filter, Start, Subscription};
+use undercurrent::store::{Batch, NewEvent, PublishError, Published, ReadStreamError, Store};
+use undercurrent::stream::{Delivery, Filter, Start, SubscribeError, Subscription};
 use undercurrent::types::Seq;
 use undercurrent::{Durability, StreamName};
 
-use super::door::{Door, Follow, Next, cursor, event, place};
+use super::door::{Door, Follow, Gone, Next, cursor, event, place};
 use super::history::{Answer, Id, Place};
 
 pub(crate) struct Local {
@@ -27,7 +27,8 @@ impl Local {
             clean_every: None,
             ..StoreOptions::default()
         };
-        let store = EmbeddedStore::open(dir, options).unwrap_or_else(|e| panic!("the store is not opened: {e}"));
+        let store =
+            EmbeddedStore::open(dir, options).unwrap_or_else(|e| panic!("the store is not opened: {e}"));
         Self { store: Arc::new(store), durability }
     }
 
@@ -98,13 +99,27 @@ impl Door for Local {
         Box::pin(async move {
             let start = after.map_or(Start::Beginning, |after| Start::After(cursor(after)));
             let store = self.store.clone();
-            let followed = Subscription::open(store, stream.clone(), start, Filter::default()).await.ok()?;
-            Some(Box::new(followed) as Box<dyn Follow>)
+            match Subscription::open(store, stream.clone(), start, Filter::default()).await {
+                Ok(followed) => Some(Box::new(followed) as Box<dyn Follow>),
+                Err(SubscribeError::Read(ReadStreamError::Gone { .. })) => {
+                    Some(Box::new(Gone) as Box<dyn Follow>)
+                }
+                Err(_) => None,
+            }
         })
     }
 
+    /// Keeps the thread until it is done: what else happens meanwhile does not depend on how long that takes, so a seed on
+    /// one thread fails again.
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.store.close()
+        let store = self.store.clone();
+        Box::pin(async move {
+            let closing = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                runtime.block_on(store.close());
+            });
+            closing.join().expect("closing does not panic");
+        })
     }
 }
 

@@ -56,6 +56,7 @@ async fn all(plan: Plan, dir: &Path, seed: u64, size: Size) -> Vec<Operation> {
     let world = Arc::new(World::open(plan, dir).await);
     let mut writing: Vec<JoinHandle<()>> = Vec::new();
     let mut reading: Vec<JoinHandle<()>> = Vec::new();
+    world.writing.store(size.each, Ordering::SeqCst);
     for reader in 0..size.each {
         writing.push(tokio::spawn(clients::write(world.clone(), size.steps)));
         reading.push(tokio::spawn(clients::read(world.clone(), size.steps)));
@@ -81,9 +82,12 @@ async fn all(plan: Plan, dir: &Path, seed: u64, size: Size) -> Vec<Operation> {
 async fn end_and_open(world: Arc<World>, size: Size) {
     let between = (size.steps * u64::from(size.each)) as usize / size.ends.max(1) as usize;
     for times in 1..=size.ends {
-        // Fewer than there will be records, so that it comes to that.
         let until = world.records() + between / 2;
         while world.records() < until {
+            // While it was away they were refused, which may have been all that they had to do.
+            if world.writing.load(Ordering::SeqCst) == 0 {
+                return;
+            }
             tokio::task::yield_now().await;
         }
         world.end_and_open(times).await;

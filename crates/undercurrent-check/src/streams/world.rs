@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// The events that were to be appended, and the highest place that somebody was told, of each stream.
     asked: Vec<Mutex<Vec<Id>>>,
     told: Vec<Mutex<Place>>,
+    /// How many still write.
+    pub(crate) writing: AtomicU32,
     /// Whether all that writes is done. A watch, since those who follow wait for it.
     pub(crate) done: watch::Sender<bool>,
 }
@@ -56,6 +58,7 @@ impl World {
             history: Mutex::default(),
             asked: (0..STREAMS).map(|_| Mutex::default()).collect(),
             told: (0..STREAMS).map(|_| Mutex::default()).collect(),
+            writing: AtomicU32::new(0),
             done: watch::Sender::new(false),
         }
     }
@@ -91,7 +94,12 @@ impl World {
     }
 
     /// Records what ended by now, unless a crash took the one who asked.
-    pub(crate) fn record(&self, way: &Way, stream: Stream, make: impl FnOnce(Time) -> (Operation, Option<Place>)) -> bool {
+    pub(crate) fn record(
+        &self,
+        way: &Way,
+        stream: Stream,
+        make: impl FnOnce(Time) -> (Operation, Option<Place>),
+    ) -> bool {
         let now = self.way.read();
         if now.crashes != way.crashes {
             return false;
@@ -140,6 +148,7 @@ impl World {
     pub(crate) async fn end_and_open(&self, times: u64) {
         let before = self.way();
         match self.plan.ends {
+            Ends::Never => {}
             Ends::Closed => {
                 before.door.close().await;
                 let door = open(self.plan, &self.dir.join("0")).await;
@@ -150,6 +159,8 @@ impl World {
                 {
                     let mut way = self.way.write();
                     way.crashes += 1;
+                    let at = self.now();
+                    self.history.lock().push(Operation::Crashed { at });
                     copy_newest_first(&self.dir.join((times - 1).to_string()), &left);
                     way.door = Arc::new(Local::open(&left, self.plan.durability));
                 }

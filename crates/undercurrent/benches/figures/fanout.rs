@@ -85,11 +85,14 @@ pub(crate) fn run(rounds: usize) {
             ]);
         }
         for (q, name) in ["p50", "p99"].into_iter().enumerate() {
-            let of = |group: usize| median(&mut figures.iter().map(|round| round[group][q]).collect::<Vec<_>>());
+            let of =
+                |group: usize| median(&mut figures.iter().map(|round| round[group][q]).collect::<Vec<_>>());
             let ratio = |ours: usize, peer: usize| {
                 median(&mut figures.iter().map(|round| round[ours][q] / round[peer][q]).collect::<Vec<_>>())
             };
-            let time = |group: usize| format!("{:.0} µs", Duration::from_secs_f64(of(group)).as_nanos() as f64 / 1e3);
+            let time = |group: usize| {
+                format!("{:.0} µs", Duration::from_secs_f64(of(group)).as_nanos() as f64 / 1e3)
+            };
             let peer = format!("{}, bare `broadcast`", time(0));
             row(&format!("fan-out 1 → 1000, `memory`, {name}"), &time(1), &peer, ratio(1, 0), "reported");
             let peer = format!("{}, none stalled", time(1));

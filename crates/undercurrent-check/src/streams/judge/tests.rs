@@ -120,6 +120,7 @@ fn a_subscription_reaches_what_was_there() {
     check(&[opened(0), delivered(1, 10, 5), delivered(2, 20, 6), reached.clone()], None);
     check(&[opened(0), delivered(1, 10, 5), reached.clone()], Some("Lost"));
     check(&[opened(2), reached], None);
+    check(&[opened(2), Operation::Missed { reader: 7 }], Some("Missed"));
 }
 
 #[test]
@@ -133,7 +134,10 @@ fn an_expected_seq_is_compared_and_set() {
     // The stream was said to be at an event that was asked for only later.
     let early = expecting(2, 30, Answer::Elsewhere(Some(3)), 5, 6);
     check(&[new(40, 3, 4, 7), early.clone()], None);
-    check(&[new(40, 3, 7, 8), early], Some("Unexpected"));
+    check(&[new(40, 3, 7, 8), early.clone()], Some("Unexpected"));
+    check(&[early.clone(), new(40, 3, 7, 8)], Some("Unexpected"));
+    // What it was at before a crash may have been undone.
+    check(&[early, Operation::Crashed { at: 7 }, new(40, 3, 8, 9)], None);
     // Two that expect the same can not both be right.
     check(
         &[expecting(2, 30, Answer::New(place(3)), 5, 8), expecting(2, 40, Answer::New(place(3)), 6, 7)],
@@ -156,4 +160,7 @@ fn only_what_was_asked_for_and_not_refused_is_seen() {
 fn streams_do_not_speak_for_each_other() {
     let other = Operation::Tail { stream: 1, tail: Place::default(), begin: 5, end: 6 };
     check(&[other], None);
+    // That a stream is empty can be said in several ways.
+    let empty = |place| Operation::Tail { stream: 1, tail: place, begin: 5, end: 6 };
+    check(&[empty(place(0)), Operation::Tail { stream: 1, tail: Place::default(), begin: 7, end: 8 }], None);
 }

@@ -54,7 +54,10 @@ fn check_record(bytes: &[u8], offset: u64, salt: u64) {
             assert_eq!(find(&again, offset, salt), Found::Record(frame, payload));
         }
         Found::Short(needed) => {
-            assert!(needed > bytes.len() && needed <= FRAME + LARGEST_PAYLOAD, "{needed} bytes are asked for");
+            assert!(
+                needed > bytes.len() && needed <= FRAME + LARGEST_PAYLOAD,
+                "{needed} bytes are asked for"
+            );
         }
         Found::Unknown(_) | Found::Nothing | Found::Bad(_) => {}
     }
@@ -65,7 +68,8 @@ pub fn commit(bytes: &[u8]) {
     let Ok(view) = CommitView::parse(bytes) else { return };
     let names = view.names().filter_map(|name| Some((name.text.parse::<Name>().ok()?, name)));
     let names: Vec<_> = names.collect();
-    let mut writer = CommitWriter::new(size_without_events(view.cause, names.iter().map(|(n, _)| n)), view.cause);
+    let mut writer =
+        CommitWriter::new(size_without_events(view.cause, names.iter().map(|(n, _)| n)), view.cause);
     names.iter().for_each(|(name, read)| writer.name(name, read.mark, read.event));
     for row in view.rows() {
         let value = row.value.map(Bytes::copy_from_slice);

@@ -310,7 +310,11 @@ impl Shared {
         let needs = plan.iter().map(|planned| {
             let visible = planned.duplicate
                 && planned.stream.as_ref().is_some_and(|stream| stream.visible() >= planned.cursor.seq);
-            if visible || planned.duplicate && skips(Step::RepeatWaits) { Needs::Nothing } else { planned.durability.into() }
+            if visible || planned.duplicate && skips(Step::RepeatWaits) {
+                Needs::Nothing
+            } else {
+                planned.durability.into()
+            }
         });
         needs.max().unwrap_or_default()
     }

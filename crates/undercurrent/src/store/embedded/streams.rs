@@ -235,8 +235,8 @@ impl Known {
             tail_is_told: fields.u8()? != 0,
             epoch: Epoch(fields.u64()?),
             born: Epoch(fields.u64()?),
-            oldest: Seq(fields.u64()?),
-            tail: Seq(fields.u64()?),
+            oldest: fields.seq()?,
+            tail: fields.seq()?,
             retention: control::retention(fields)?,
             index: Index::decode(fields)?,
         })

@@ -64,6 +64,8 @@ struct State {
     capacity: Option<usize>,
     /// What a crash would have left before each change.
     images: Option<Vec<MemoryDisk>>,
+    /// How often images were begun to be kept.
+    kept: usize,
 }
 
 /// Dropping it lets syncs go on.
@@ -167,7 +169,9 @@ impl MemoryDisk {
 
     /// Keeps what a crash would leave before every change from now on.
     pub(super) fn keep_images(&self) {
-        self.0.state.lock().images = Some(Vec::new());
+        let mut state = self.0.state.lock();
+        state.images = Some(Vec::new());
+        state.kept += 1;
     }
 
     /// Returns what was kept: for each change what the end of the machine would have left, and of the process.
@@ -176,10 +180,18 @@ impl MemoryDisk {
     }
 
     fn about_to_change(&self) {
-        if self.0.state.lock().images.is_some() {
+        let begun = || {
+            let state = self.0.state.lock();
+            (state.images.is_some(), state.kept)
+        };
+        if let before @ (true, _) = begun() {
             let images = [self.crash(|| false), self.copy()];
-            // They may have been taken meanwhile, while another thread makes a segment.
-            if let Some(kept) = &mut self.0.state.lock().images {
+            let mut state = self.0.state.lock();
+            // They may have been taken meanwhile, while another thread makes a segment. What others are kept for came
+            // later than these.
+            if before == (true, state.kept)
+                && let Some(kept) = &mut state.images
+            {
                 kept.extend(images);
             }
         }
