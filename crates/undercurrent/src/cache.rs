@@ -10,6 +10,7 @@
 
 mod answer;
 mod as_of;
+mod elsewhere;
 mod entry;
 mod fill;
 mod flight;
@@ -41,6 +42,7 @@ pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Valida
 pub use put::{PutError, PutOptions};
 pub use read::{ReadError, ReadOptions};
 
+use elsewhere::Elsewhere;
 use entry::{ByLength, ByWeight, Entries};
 use flight::Flights;
 use pace::Failing;
@@ -184,7 +186,8 @@ impl Cache {
 
     /// Returns what loads keys of this kind.
     pub fn loader(&self, key: &Key) -> Option<Arc<dyn Loader>> {
-        self.0.loaders.read().get(key.kind()).cloned()
+        let loader = self.0.loaders.read().get(key.kind()).cloned()?;
+        Some(if key.workspace().is_some() { Arc::new(Elsewhere(loader)) } else { loader })
     }
 
     /// Returns what is rung after each put: listen first, then look, and nothing is missed.

@@ -7,6 +7,7 @@
 mod changed;
 mod error;
 mod explain;
+mod group;
 pub(crate) mod health;
 mod install;
 mod publish;
@@ -19,21 +20,23 @@ mod streams;
 mod subscribe;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use undercurrent_types::wire::SourceStatus;
+use undercurrent_types::{Key, Position};
 
 use self::read_set::ReadSets;
 use crate::cache::Cache;
 use crate::rules::RuleSet;
 use crate::store::Store;
-use crate::stream::Ephemeral;
+use crate::stream::{Ephemeral, Groups};
 
 pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
+pub use group::Group;
 pub use publish::Outgoing;
 pub use read::{Get, ReadKey, Reading};
 pub use read_set::SessionGet;
@@ -52,9 +55,14 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: Cache,
     rules: RuleSet,
+    /// Where the rules stand in a store that other nodes use too. Locked for a copy by each publish.
+    rules_at: Mutex<Option<Position>>,
+    /// What this machine's files are called on a shared store.
+    workspace: OnceLock<String>,
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
+    groups: Groups,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
 }
@@ -93,7 +101,42 @@ impl EventStream {
         let sources = Mutex::default();
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
-        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, read_sets, ephemeral, sources }))
+        let groups = Groups::new(Arc::clone(&store));
+        let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
+        Self(Arc::new(Parts {
+            namespace,
+            store,
+            cache,
+            rules,
+            rules_at,
+            workspace,
+            redactor,
+            read_sets,
+            ephemeral,
+            groups,
+            sources,
+        }))
+    }
+
+    /// Says once what this machine's files are called on a shared store: a key that names it is one's own.
+    pub(crate) fn name_workspace(&self, name: String) {
+        // It is assembled once.
+        let _ = self.0.workspace.set(name);
+    }
+
+    /// Returns what this machine's files are called on a shared store.
+    pub fn workspace(&self) -> Option<&str> {
+        self.0.workspace.get().map(String::as_str)
+    }
+
+    /// Returns a key as it is called here: without the workspace, where that is this machine's.
+    fn own_key(&self, key: &Key) -> Option<Key> {
+        let own = self.workspace()?;
+        (key.workspace() == Some(own)).then(|| {
+            let rest = &key.rest()["//".len() + own.len()..];
+            let rest = if key.kind() == "command" { &rest[1..] } else { rest };
+            Key::parse(&format!("{}:{rest}", key.kind())).expect("a key without its workspace is a key")
+        })
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.
@@ -120,13 +163,14 @@ impl EventStream {
         &self.0.rules
     }
 
-    /// Ends everything left to right: sources first, then what sessions were given, then the store, which writes what was accepted.
+    /// Ends everything left to right: sources first, then the groups and what sessions were given, then the store, which writes what was accepted.
     pub async fn close(&self) {
         let sources = std::mem::take(&mut *self.0.sources.lock());
         for Attached { source, teller } in sources {
             source.stop().await;
             teller.abort();
         }
+        self.0.groups.end();
         self.0.read_sets.end().await;
         self.0.store.close().await;
     }

@@ -7,6 +7,7 @@
 mod batch;
 #[cfg(test)]
 mod contract;
+pub mod dragonfly;
 pub mod embedded;
 mod horizon;
 mod kept;
@@ -23,7 +24,7 @@ use tokio::sync::{broadcast, watch};
 use undercurrent_types::{Cursor, Durability, Key, Name, Position, Seq, StreamName, Token};
 
 pub use batch::{
-    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowWrite,
+    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowCheck, RowWrite,
 };
 pub use horizon::{Horizon, Slot};
 pub use kept::{Commit, Keep, Kept, KeptEntry, Lease, Over, Read};

@@ -57,6 +57,8 @@ pub(super) const CRATES: [(&str, &[&str]); 9] = [
     ("undercurrent", &["undercurrent-types"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
+    // Of tests: nothing that ships is built from it.
+    ("undercurrent-servers", &[]),
     ("undercurrent-client", &["undercurrent-types"]),
     ("undercurrent-fuzz", &["undercurrent-types", "undercurrent", "undercurrent-client"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),

@@ -11,15 +11,13 @@ use tokio_util::sync::CancellationToken;
 use undercurrent_server::{Config, ServeError, Server};
 use undercurrent_types::{ErrorCode, path_text};
 
-use crate::args::{Global, Serve, StoreKind};
+use crate::args::{Global, Serve};
 use crate::daemons::{self, Daemon, Registered};
 use crate::failure::Failure;
 use crate::output;
 use crate::settings;
 
 pub(crate) async fn run(args: &Serve, global: &Global) -> Result<ExitCode, Failure> {
-    // There is one so far.
-    let StoreKind::Embedded = args.store;
     let mut config = settings::read(args, global.namespace.as_deref())?;
     canonical_roots(&mut config)?;
     let data = config

@@ -32,7 +32,7 @@ impl Cache {
     pub(super) async fn ask_store(&self, key: &Key, mode: Mode) -> Result<Read, LoadError> {
         let loader = self.loader(key);
         let version = loader.as_ref().map_or(0, |loader| loader.version());
-        let lease = loader.is_some() && mode == Mode::Fresh;
+        let lease = loader.is_some() && mode == Mode::Fresh && key.workspace().is_none();
         match self.0.store.read(key, Some(version), lease).await {
             Err(StoreError::Unavailable { .. }) if self.0.options.doubt == Doubt::Load => {
                 Ok(Read { at: BLIND, known: Position(0), kept: Kept::Nothing, lease: Lease::Held })

@@ -34,6 +34,9 @@ pub enum PublishError {
     /// A name that only sources may move.
     #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
     Name(undercurrent_types::Name),
+    /// Other rules were put in force for the namespace, so this node can not say what its events make stale.
+    #[error("other rules are in force than this node has: start it with those; nothing was published")]
+    OtherRules,
     /// The store refused the batch.
     #[error(transparent)]
     Store(#[from] store::PublishError),
@@ -87,6 +90,14 @@ pub enum ContextReason {
 }
 
 impl PublishError {
+    /// Tells a store's refusal because other rules are in force.
+    pub(super) fn from_publish(error: store::PublishError) -> Self {
+        match error {
+            store::PublishError::NotHeld { .. } => Self::OtherRules,
+            error => Self::Store(error),
+        }
+    }
+
     /// Returns the body of the answer on the wire.
     pub fn body(&self) -> ErrorBody {
         use store::PublishError as Store;
@@ -99,7 +110,7 @@ impl PublishError {
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))
             }
-            Self::Store(Store::RowConflict { .. }) => (ErrorCode::Conflict, None),
+            Self::Store(Store::RowConflict { .. }) | Self::OtherRules => (ErrorCode::Conflict, None),
             Self::Store(Store::TooLarge { .. } | Store::RowTooLarge { .. } | Store::TableFull { .. }) => {
                 (ErrorCode::TooLarge, None)
             }

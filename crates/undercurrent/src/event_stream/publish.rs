@@ -61,6 +61,7 @@ impl EventStream {
     ) -> Result<Vec<Ack>, PublishError> {
         let mut batch = Batch::moving(names, cause);
         batch.events.reserve(events.len());
+        batch.holds = self.rules_hold();
         let mut told = Vec::with_capacity(events.len());
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
@@ -77,12 +78,12 @@ impl EventStream {
             let latest = rules::latest(&event);
             batch.events.push(NewEvent { stream, event, durability, expected_seq, latest });
         }
-        let published = self.0.store.publish(batch).await?;
+        let published = self.0.store.publish(batch).await.map_err(PublishError::from_publish)?;
         let acks = told.into_iter().zip(published.events).map(|((stream, id), event)| Ack {
             stream,
             id,
             seq: event.cursor.seq.0,
-            cursor: event.cursor.to_string(),
+            cursor: event.cursor.to_text(),
             token: published.token,
             durability: event.durability,
             duplicate: event.duplicate,
@@ -142,7 +143,11 @@ impl EventStream {
         if let Some(name) = names.iter().find(|name| !name.is_tag() && name.as_key().is_none()) {
             return Err(PublishError::Name(name.clone()));
         }
-        let names = names.into_iter().map(Invalidation::of).collect();
+        let own = |name: Name| match name.as_key().and_then(|key| self.own_key(&key)) {
+            Some(own) => Name::from(own),
+            None => name,
+        };
+        let names = names.into_iter().map(own).map(Invalidation::of).collect();
         let batch = Batch::moving(names, "invalidated by hand");
         let published = self.0.store.publish(batch).await?;
         Ok(Written { token: published.token, version: None })

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use undercurrent_types::wire::ScrubReport;
-use undercurrent_types::{Durability, ErrorBody, ErrorCode};
+use undercurrent_types::{ErrorBody, ErrorCode};
 
 use super::EventStream;
 use super::error::PublishError;
@@ -24,6 +24,7 @@ impl EventStream {
         let secret = Secret::new(secret)?;
         let (scrubbed, names) = self.0.store.scrub(&secret).await?;
         let entries = self.0.cache.scrub(&secret);
+        self.0.groups.reread_all().await;
         let names: Vec<_> = names.into_iter().map(Invalidation::of).collect();
         let states = names.len() as u64;
         let data = json!({
@@ -33,7 +34,7 @@ impl EventStream {
         let audit = Outgoing {
             stream: "system".parse().expect("it is a name"),
             event: by_system("system.scrub").with_json(&data).expect("numbers are JSON"),
-            durability: Some(Durability::Durable),
+            durability: None,
             expected_seq: None,
         };
         let acks = self.publish_with(vec![audit], names, "a secret was taken out").await?;

@@ -16,9 +16,24 @@ impl Moment {
         Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
     }
 
+    /// Returns the time from the start of the machine until then.
+    pub(crate) fn since_boot(self) -> Duration {
+        self.0
+    }
+
     /// Returns the moment that much later.
     pub fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(time))
+    }
+
+    /// Returns the moment that much earlier, or the first there was.
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
+
+    /// Returns the time from another moment to this one: none where the other is the later one.
+    pub fn since(self, other: Self) -> Duration {
+        self.0.saturating_sub(other.0)
     }
 
     /// Returns the time until then: none where it is over.
