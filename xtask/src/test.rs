@@ -1,16 +1,21 @@
 //! The one command: every check and test of the repository.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::step::Step;
-use crate::tools;
+use crate::{fuzz, tools};
+
+/// How long all decoders together are searched.
+const FUZZING: Duration = Duration::from_secs(54);
 
 /// Runs all steps in order, the quick ones first; the first that fails ends it.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install_what_is_missing(root)?;
-    steps().iter().try_for_each(|step| step.run(root))
+    steps().iter().try_for_each(|step| step.run(root))?;
+    fuzz::run(root, None, FUZZING, false)
 }
 
 /// A server that the shared store is verified on.
@@ -61,6 +66,14 @@ pub(crate) fn check_freshness(root: &Path, seed: u64, seconds: u64) -> Result<()
     Step::cargo("freshness", &words).run(root)
 }
 
+/// Runs seeded workloads of streams under their own judge.
+pub(crate) fn check_streams(root: &Path, seed: u64, seconds: u64) -> Result<()> {
+    let words = format!(
+        "run --locked --release --package undercurrent-check -- --streams --seed {seed} --seconds {seconds}"
+    );
+    Step::cargo("streams", &words).run(root)
+}
+
 /// The crates that `cargo test` tests by itself.
 const SHIPPED: [&str; 5] =
     ["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server", "undercurrent-cli"];
@@ -86,6 +99,10 @@ fn steps() -> Vec<Step> {
         // Optimised: what is found by many seeds is found in seconds.
         Step::cargo("checker", "test --locked --release --package undercurrent-check"),
         Step::cargo("freshness", "run --locked --release --package undercurrent-check -- --seconds 60"),
+        Step::cargo(
+            "streams",
+            "run --locked --release --package undercurrent-check -- --streams --seconds 20",
+        ),
         // Only libraries: the binary has the name of the engine, and their pages would be written to one place. With
         // all that is private, since nothing of this is published: whoever reads the pages works on it.
         Step::cargo("docs", "doc --locked --workspace --no-deps --lib --document-private-items")

@@ -1,4 +1,4 @@
-//! Runs workloads until the time is over, and says which seed broke a promise.
+//! Runs workloads until the time is over, and says which seed broke a promise: of reads of context, or of streams.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use clap::Parser;
 use undercurrent_check::history::Operation;
 use undercurrent_check::judge::judge;
 use undercurrent_check::plans::PLANS;
+use undercurrent_check::streams;
 use undercurrent_check::workload::{Size, run};
 
 /// Checks that no read after a change returns the old value.
@@ -19,11 +20,45 @@ struct Arguments {
     /// For how many seconds; one round is run in any case.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Appends to streams and reads of them instead.
+    #[arg(long)]
+    streams: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, seconds } = Arguments::parse();
+    let Arguments { seed, seconds, streams } = Arguments::parse();
     let until = Instant::now() + Duration::from_secs(seconds);
+    if streams { check_streams(seed, until) } else { check_reads(seed, until) }
+}
+
+/// Checks that every reader of a stream is given one order, and nothing acknowledged is lost.
+fn check_streams(seed: u64, until: Instant) -> ExitCode {
+    let (mut rounds, mut operations) = (0, 0);
+    let mut out = std::io::stdout().lock();
+    while rounds == 0 || Instant::now() < until {
+        for plan in &streams::plans::PLANS {
+            let history = streams::workload::run(plan, seed + rounds, streams::workload::Size::default());
+            if let Some(first) = streams::judge::judge(&history).first() {
+                let (seed, name) = (seed + rounds, plan.name);
+                let _ = writeln!(
+                    out,
+                    "seed {seed} of `{name}` broke a promise: {first:?}\n\
+                     what was answered: {:?}\n\
+                     to repeat it: cargo xtask check-streams --seed {seed} --minutes 0",
+                    history[first.at()]
+                );
+                return ExitCode::FAILURE;
+            }
+            operations += history.len();
+        }
+        rounds += 1;
+    }
+    let _ =
+        writeln!(out, "{rounds} seeds, {operations} appends, reads and deliveries: no promise was broken");
+    ExitCode::SUCCESS
+}
+
+fn check_reads(seed: u64, until: Instant) -> ExitCode {
     let (mut rounds, mut reads, mut changes) = (0, 0, 0);
     let mut out = std::io::stdout().lock();
     while rounds == 0 || Instant::now() < until {

@@ -60,11 +60,25 @@ pub enum Step {
     DoubtKept,
     /// A projection waits until what moved its key is visible.
     ProjectionWaits,
+    /// An expected seq is compared with the last one of the stream.
+    ExpectedCompared,
+    /// An id that has been published is not published again.
+    IdsKnown,
+    /// That holds over a restart.
+    IdsRestored,
+    /// A repeat is acknowledged no sooner than the event itself.
+    RepeatWaits,
+    /// A page has only what is visible.
+    VisibleOnly,
+    /// An event of the live ring is taken only if it is the next one.
+    LiveInOrder,
+    /// An event of the live ring that the log gave already is passed over.
+    LiveOnce,
 }
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 34] = [
         Self::AskAfterBegin,
         Self::CommitPredicate,
         Self::CommitClosure,
@@ -92,6 +106,13 @@ impl Step {
         Self::UnknownOrder,
         Self::DoubtKept,
         Self::ProjectionWaits,
+        Self::ExpectedCompared,
+        Self::IdsKnown,
+        Self::IdsRestored,
+        Self::RepeatWaits,
+        Self::VisibleOnly,
+        Self::LiveInOrder,
+        Self::LiveOnce,
     ];
 }
 

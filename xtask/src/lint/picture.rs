@@ -19,7 +19,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
     ("sync", &[]),
     ("rules", &[]),
     ("store", &[To("ablation"), To("sync")]),
-    ("stream", &[To("store")]),
+    ("stream", &[To("ablation"), To("store")]),
     ("cache", &[To("ablation"), To("sync"), To("store")]),
     ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache")]),
     ("workspace", &[]),
@@ -55,13 +55,17 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 pub(super) const CRATES: [(&str, &[&str]); 9] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
-    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
     // Of tests: nothing that ships is built from it.
     ("undercurrent-servers", &[]),
     ("undercurrent-client", &["undercurrent-types"]),
+    ("undercurrent-fuzz", &["undercurrent-types", "undercurrent", "undercurrent-client"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
+    (
+        "undercurrent-check",
+        &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],
+    ),
     (
         "undercurrent-cli",
         &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],

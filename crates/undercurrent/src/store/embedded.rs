@@ -19,6 +19,9 @@ mod error;
 mod file;
 mod flusher;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod ids;
 mod index;
