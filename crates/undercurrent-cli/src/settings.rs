@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use undercurrent::cache::{CacheOptions, Doubt};
 use undercurrent::rules::RuleSet;
-use undercurrent::store::dragonfly::SharedStoreOptions;
+use undercurrent::store::dragonfly::{SharedStoreOptions, StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
 
-use crate::args::{Serve, StoreChoice};
+use crate::args::Serve;
 use crate::failure::Failure;
 
 /// What a configuration file may say; an unknown word is refused.
@@ -64,16 +64,33 @@ struct SharedFile {
     key: Option<PathBuf>,
 }
 
+/// What keeps events and context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum StoreChoice {
+    /// A log in the data directory; needs no server.
+    Embedded,
+    /// A server that other nodes use too.
+    Shared(StoreUrl),
+}
+
+impl std::str::FromStr for StoreChoice {
+    type Err = StoreUrlError;
+
+    fn from_str(text: &str) -> Result<Self, StoreUrlError> {
+        if text == "embedded" { Ok(Self::Embedded) } else { text.parse().map(Self::Shared) }
+    }
+}
+
 /// Returns how a shared store is reached, where one is chosen.
 fn shared(serve: &Serve, file: Option<StoreFile>) -> Result<Option<SharedStoreOptions>, Failure> {
-    let choice = |text: String| text.parse().map_err(|error| Failure::usage(format!("`store`: {error}")));
+    let choice = |text: &str| text.parse().map_err(|error| Failure::usage(format!("`store`: {error}")));
     let (mut chosen, rest) = match file {
         None => (StoreChoice::Embedded, None),
-        Some(StoreFile::Choice(text)) => (choice(text)?, None),
-        Some(StoreFile::Shared(shared)) => (choice(shared.url.clone())?, Some(shared)),
+        Some(StoreFile::Choice(text)) => (choice(&text)?, None),
+        Some(StoreFile::Shared(shared)) => (choice(&shared.url)?, Some(shared)),
     };
     if let Some(flag) = &serve.store {
-        chosen = flag.clone();
+        chosen = choice(flag)?;
     }
     let StoreChoice::Shared(url) = chosen else { return Ok(None) };
     let mut options = SharedStoreOptions::new(url);

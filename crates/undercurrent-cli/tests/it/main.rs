@@ -9,6 +9,7 @@ mod fill;
 mod find;
 mod kit;
 mod life;
+mod nodes;
 mod publish;
 mod rules;
 mod scrub;
