@@ -2,12 +2,14 @@
 
 mod context;
 mod doctor;
+mod groups;
 mod operate;
 mod publish;
 mod rules;
 mod serve;
 mod streams;
 mod tail;
+mod work;
 
 use std::process::ExitCode;
 
@@ -48,5 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Status => operate::status(&client, json).await,
         Command::Sources => operate::sources(&client, json).await,
         Command::Streams { verb } => streams::run(verb.as_ref(), &client, json).await,
+        Command::Groups { verb } => groups::run(verb.as_ref(), &client, json).await,
+        Command::Work(work) => work::run(work, &client).await,
     }
 }

@@ -7,6 +7,7 @@
 mod changed;
 mod error;
 mod explain;
+mod group;
 pub(crate) mod health;
 mod install;
 mod publish;
@@ -31,10 +32,11 @@ use self::read_set::ReadSets;
 use crate::cache::Cache;
 use crate::rules::RuleSet;
 use crate::store::Store;
-use crate::stream::Ephemeral;
+use crate::stream::{Ephemeral, Groups};
 
 pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
+pub use group::Group;
 pub use publish::Outgoing;
 pub use read::{Get, ReadKey, Reading};
 pub use read_set::SessionGet;
@@ -62,6 +64,7 @@ struct Parts {
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
+    groups: Groups,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
 }
@@ -100,6 +103,7 @@ impl EventStream {
         let sources = Mutex::default();
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
+        let groups = Groups::new(Arc::clone(&store));
         let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
         Self(Arc::new(Parts {
             namespace,
@@ -112,6 +116,7 @@ impl EventStream {
             redactor,
             read_sets,
             ephemeral,
+            groups,
             sources,
         }))
     }
@@ -167,13 +172,14 @@ impl EventStream {
         &self.0.rules
     }
 
-    /// Ends everything left to right: sources first, then what sessions were given, then the store, which writes what was accepted.
+    /// Ends everything left to right: sources first, then the groups and what sessions were given, then the store, which writes what was accepted.
     pub async fn close(&self) {
         let sources = std::mem::take(&mut *self.0.sources.lock());
         for Attached { source, teller } in sources {
             source.stop().await;
             teller.abort();
         }
+        self.0.groups.end();
         self.0.read_sets.end().await;
         self.0.store.close().await;
         drop(self.0.held.lock().take());

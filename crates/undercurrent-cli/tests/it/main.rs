@@ -7,6 +7,7 @@ mod crash;
 mod doctor;
 mod fill;
 mod find;
+mod groups;
 mod kit;
 mod life;
 mod nodes;

@@ -66,6 +66,11 @@ impl Redactor {
         Ok(event)
     }
 
+    /// Takes the secrets out of a text.
+    pub(super) fn text(&self, text: &str) -> String {
+        self.take_out(text, |(text, _)| text).map_or_else(|| text.to_owned(), |(text, _)| text)
+    }
+
     fn json(&self, json: &RawValue) -> Option<(Data, u64)> {
         let (text, count) = self.take_out(json.get(), |(_, in_json)| in_json)?;
         // A secret that is a number or a word of JSON leaves no JSON behind: then nothing of the data stays.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use aho_corasick::packed::Searcher;
 use regex::{Captures, Regex};
 
 /// The kind of each secret, with what it looks like.
@@ -15,31 +16,38 @@ use regex::{Captures, Regex};
 /// prefixes"; npm "About access tokens"; PyPI "Using a token"; RFC 7519 (JWT), RFC 7468 (PEM), RFC 6750 (bearer), RFC 3986
 /// (a password in a URL).
 const PATTERNS: [Pattern; 14] = [
-    Pattern::of("github", r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}"),
-    Pattern::of("aws", r"(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    Pattern::of("slack", r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    Pattern::of("google", r"AIza[0-9A-Za-z_-]{35}"),
-    Pattern::of("stripe", r"[rs]k_(?:live|test)_[0-9A-Za-z]{16,}"),
-    Pattern::of("anthropic", r"sk-ant-[A-Za-z0-9_-]{20,}"),
-    Pattern::of("openai", r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*"),
-    Pattern::of("gitlab", r"glpat-[A-Za-z0-9_-]{20,}"),
-    Pattern::of("npm", r"npm_[A-Za-z0-9]{36}\b"),
-    Pattern::of("pypi", r"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
-    Pattern::of("jwt", r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    Pattern::of(
+        "github",
+        &["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"],
+        r"gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}",
+    ),
+    Pattern::of("aws", &["AKIA", "ASIA"], r"(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    Pattern::of("slack", &["xox"], r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    Pattern::of("google", &["AIza"], r"AIza[0-9A-Za-z_-]{35}"),
+    Pattern::of("stripe", &["k_live_", "k_test_"], r"[rs]k_(?:live|test)_[0-9A-Za-z]{16,}"),
+    Pattern::of("anthropic", &["sk-"], r"sk-ant-[A-Za-z0-9_-]{20,}"),
+    Pattern::of("openai", &["sk-"], r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*"),
+    Pattern::of("gitlab", &["glpat-"], r"glpat-[A-Za-z0-9_-]{20,}"),
+    Pattern::of("npm", &["npm_"], r"npm_[A-Za-z0-9]{36}\b"),
+    Pattern::of("pypi", &["pypi-"], r"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
+    Pattern::of("jwt", &["eyJ"], r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
     Pattern {
         kind: "private_key",
+        words: &["-----BEGIN"],
         before: "",
         secret: r#"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-"]*(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"#,
         after: "",
     },
     Pattern {
         kind: "bearer",
+        words: &["Bearer", "bearer", "BEARER"],
         before: r"\b(?:Bearer|bearer|BEARER) +",
         secret: r"[A-Za-z0-9._~+/-]{20,}=*",
         after: "",
     },
     Pattern {
         kind: "url_password",
+        words: &["://"],
         before: r#"\b[a-z][a-z0-9+.-]{1,20}://[^/\s:@"\\]{0,100}:"#,
         secret: r#"[^/\s@"\\]{1,200}"#,
         after: "@",
@@ -49,6 +57,8 @@ const PATTERNS: [Pattern; 14] = [
 /// What a secret looks like, and what stands around it.
 struct Pattern {
     kind: &'static str,
+    /// Each such secret has one of these in it or before it.
+    words: &'static [&'static str],
     before: &'static str,
     secret: &'static str,
     after: &'static str,
@@ -56,20 +66,36 @@ struct Pattern {
 
 impl Pattern {
     /// A word of its own, which in JSON may follow an escaped line break or tab.
-    const fn of(kind: &'static str, secret: &'static str) -> Self {
-        Self { kind, before: r"(?:\b|\\[nrtbf])", secret, after: "" }
+    const fn of(kind: &'static str, words: &'static [&'static str], secret: &'static str) -> Self {
+        Self { kind, words, before: r"(?:\b|\\[nrtbf])", secret, after: "" }
     }
 }
 
 /// All of them in one, each secret in the group of its kind.
 static ANY: LazyLock<Regex> = LazyLock::new(|| {
-    let all =
-        PATTERNS.map(|Pattern { kind, before, secret, after }| format!("{before}(?<{kind}>{secret}){after}"));
+    let all = PATTERNS
+        .map(|Pattern { kind, before, secret, after, .. }| format!("{before}(?<{kind}>{secret}){after}"));
     Regex::new(&all.join("|")).expect("the patterns are right")
 });
 
+/// Look for the words of all patterns at once, many bytes at a time, since hardly any text has one. The short words have
+/// one of their own: what is looked at first is as long as the shortest word. `None` on a machine that can not.
+static WORDS: LazyLock<[Option<Searcher>; 2]> = LazyLock::new(|| {
+    let (short, long): (Vec<&str>, Vec<_>) =
+        PATTERNS.iter().flat_map(|pattern| pattern.words).partition(|word| word.len() < 4);
+    [short, long].map(Searcher::new)
+});
+
+/// Says whether a text has what every secret has, so that it is worth a closer look.
+fn may_be_in(text: &str) -> bool {
+    WORDS.iter().any(|words| words.as_ref().is_none_or(|words| words.find(text).is_some()))
+}
+
 /// Replaces what is secret in a text by marks that say its kind, and returns how often.
 pub(super) fn take_out(text: &str) -> (Cow<'_, str>, u64) {
+    if !may_be_in(text) {
+        return (Cow::Borrowed(text), 0);
+    }
     let mut count = 0;
     let without = ANY.replace_all(text, |found: &Captures<'_>| {
         count += 1;
@@ -80,7 +106,7 @@ pub(super) fn take_out(text: &str) -> (Cow<'_, str>, u64) {
 
 /// Says whether a text has a secret.
 pub(super) fn is_in(text: &str) -> bool {
-    ANY.is_match(text)
+    may_be_in(text) && ANY.is_match(text)
 }
 
 /// Returns what was found with a mark in the place of the secret.
@@ -95,6 +121,9 @@ fn mark(found: &Captures<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
     /// Made up, and put together here so that no scanner takes this file for a leak.
     fn examples() -> Vec<(&'static str, String)> {
@@ -139,6 +168,26 @@ mod tests {
             "postgres://user:[redacted:url_password]@db/x and Authorization: Bearer [redacted:bearer]"
         );
         assert_eq!(count, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_pattern_finds_has_a_word_of_it(at in 0..PATTERNS.len(), seed: u64) {
+            let Pattern { before, secret, after, .. } = &PATTERNS[at];
+            // Word boundaries have no text.
+            let plain = |text: &str| text.replace(r"(?:\b|\\[nrtbf])", "").replace(r"\b", "");
+            let form = format!("{}{}{}", plain(before), plain(secret), plain(after));
+            let texts = prop::string::string_regex(&form).expect("the pattern has texts");
+            let mut runner = TestRunner::new_with_rng(Config::default(), rng(seed));
+            let text = texts.new_tree(&mut runner).expect("it has one").current();
+            prop_assert!(ANY.is_match(&text), "{text}");
+            prop_assert!(may_be_in(&text), "{text}");
+        }
+    }
+
+    fn rng(seed: u64) -> TestRng {
+        let seed = [seed; 4].map(u64::to_le_bytes).concat();
+        TestRng::from_seed(RngAlgorithm::ChaCha, &seed)
     }
 
     #[test]

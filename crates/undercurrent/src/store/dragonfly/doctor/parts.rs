@@ -36,7 +36,7 @@ pub(super) struct Parts {
 }
 
 /// The parts, each with what its keys begin with behind the namespace, and how their entries are counted.
-const PARTS: [(&str, &[&str], Option<&str>); 11] = [
+const PARTS: [(&str, &[&str], Option<&str>); 12] = [
     ("control", &["control", "turn", "waited"], None),
     ("last", &["last"], Some("HLEN")),
     ("log", &["log"], Some("XLEN")),
@@ -48,6 +48,7 @@ const PARTS: [(&str, &[&str], Option<&str>); 11] = [
     ("leases", &["lease:"], None),
     ("latest", &["latest"], None),
     ("tables", &["table"], Some("HLEN")),
+    ("plain", &["plain:"], None),
 ];
 
 /// Looks at all keys of the namespace, in steps of a bounded size.
