@@ -84,7 +84,8 @@ fn read(answer: Value, keys: &Keys) -> Result<Mark, ConnectError> {
     parse().map_err(unfit)
 }
 
-fn format_error(keys: &Keys, found: &str) -> ConnectError {
+/// Says that what is there has another format.
+pub(super) fn format_error(keys: &Keys, found: &str) -> ConnectError {
     let key = keys.order[0].clone();
     ConnectError::Format { key, found: found.to_owned(), expected: FORMAT }
 }
