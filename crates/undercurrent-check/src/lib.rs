@@ -16,6 +16,8 @@ pub mod history;
 pub mod judge;
 pub mod plans;
 pub mod remote;
+pub mod site;
+pub mod sources;
 mod tasks;
 pub mod workload;
 mod world;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use undercurrent_check::history::Operation;
 use undercurrent_check::judge::judge;
-use undercurrent_check::plans::PLANS;
+use undercurrent_check::plans::{PLANS, SHARED};
 use undercurrent_check::workload::{Size, run};
 
 /// Checks that no read after a change returns the old value.
@@ -19,15 +19,19 @@ struct Arguments {
     /// For how many seconds; one round is run in any case.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Over a real server that several nodes share, instead of in one process.
+    #[arg(long)]
+    shared: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, seconds } = Arguments::parse();
+    let Arguments { seed, seconds, shared } = Arguments::parse();
+    let plans = if shared { &SHARED[..] } else { &PLANS[..] };
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut rounds, mut reads, mut changes) = (0, 0, 0);
     let mut out = std::io::stdout().lock();
     while rounds == 0 || Instant::now() < until {
-        for plan in &PLANS {
+        for plan in plans {
             let history = run(plan, seed + rounds, Size::default());
             if let Some(first) = judge(&history).first() {
                 let (seed, name) = (seed + rounds, plan.name);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
+use rustix::time::{ClockId, clock_gettime};
 use undercurrent::ablation::set_time;
 use undercurrent::cache::{
     Barrier, BarrierError, Cache, Check, Inputs, LoadError, Loaded, Loader, Validator,
@@ -16,6 +17,7 @@ use undercurrent::{Key, Level, Name, Token};
 
 use crate::dice::{one_in, pause, roll};
 use crate::history::{Leaf, Operation, Seen, Time, is_absent};
+use crate::sources::Sources;
 
 /// What changes of a leaf are known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,26 +137,27 @@ impl Focus {
 pub(crate) enum Clock {
     /// By one for each begin and end, and the engine's time with it, a millisecond each.
     Ticks(AtomicU64),
-    /// As the machine's, in nanoseconds.
-    Wall(Instant),
+    /// As the machine's, in nanoseconds: the same in all of its processes. With for how long values of timed leaves may be
+    /// served.
+    Wall(Duration),
 }
 
-/// A leaf's source.
-#[derive(Default)]
-struct Source {
-    version: AtomicU64,
-    /// What is announced already: what a barrier need not tell.
-    announced: AtomicU64,
-    /// Where it lies: a tag says so, and moving it changes no version.
-    place: AtomicU64,
+/// One way into the engine.
+pub(crate) struct Node {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Cache,
 }
 
 /// The sources, and what was seen of them.
 pub(crate) struct World {
     pub(crate) clock: Clock,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) cache: Cache,
-    sources: Vec<Source>,
+    /// Who works picks one of them for each operation.
+    pub(crate) nodes: Vec<Node>,
+    sources: Sources,
+    /// What is announced already of each leaf: what a barrier need not tell.
+    told: Vec<AtomicU64>,
+    /// Whether the store may be away, so that a change can go untold.
+    disturbed: bool,
     history: Mutex<Vec<Operation>>,
     /// Whether nobody vouches for the world: writers tell nobody then. Held while a source is written, so that no write
     /// that nobody is told of ends after the world is vouched for again.
@@ -173,13 +176,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(clock: Clock, store: Arc<dyn Store>, cache: Cache, seed: u64, tiny: bool) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        sources: Sources,
+        nodes: Vec<Node>,
+        seed: u64,
+        tiny: bool,
+        disturbed: bool,
+    ) -> Self {
         let slow = !seed.is_multiple_of(2);
         Self {
             clock,
-            store,
-            cache,
-            sources: LEAVES.iter().map(|_| Source::default()).collect(),
+            nodes,
+            sources,
+            told: LEAVES.iter().map(|_| AtomicU64::new(0)).collect(),
+            disturbed,
             history: Mutex::default(),
             in_doubt: RwLock::new(false),
             token: Mutex::new(None),
@@ -199,7 +210,10 @@ impl World {
                 set_time(Some(Duration::from_millis(now + 1)));
                 now
             }
-            Clock::Wall(begin) => begin.elapsed().as_nanos() as u64,
+            Clock::Wall(_) => {
+                let now = clock_gettime(ClockId::Monotonic);
+                now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+            }
         }
     }
 
@@ -215,18 +229,18 @@ impl World {
     pub(crate) fn ttl(&self) -> Duration {
         match self.clock {
             Clock::Ticks(_) => Duration::from_millis(60),
-            Clock::Wall(_) => Duration::from_micros(500),
+            Clock::Wall(ttl) => ttl,
         }
     }
 
     pub(crate) fn version(&self, leaf: Leaf) -> u64 {
-        self.sources[leaf as usize].version.load(Ordering::SeqCst)
+        self.sources.version(leaf)
     }
 
     /// Takes a leaf to its next version.
     pub(crate) fn write(&self, leaf: Leaf) -> u64 {
         let begin = self.now();
-        let version = self.sources[leaf as usize].version.fetch_add(1, Ordering::SeqCst) + 1;
+        let version = self.sources.write(leaf);
         let end = self.now();
         self.record(Operation::Write { leaf, version, begin, end });
         if LEAVES[leaf as usize] == Kind::Timed {
@@ -238,7 +252,7 @@ impl World {
 
     /// Takes a version for a write that ends elsewhere.
     pub(crate) fn begin_write(&self, leaf: Leaf) -> u64 {
-        self.sources[leaf as usize].version.fetch_add(1, Ordering::SeqCst) + 1
+        self.sources.write(leaf)
     }
 
     pub(crate) fn record(&self, operation: Operation) {
@@ -247,7 +261,7 @@ impl World {
 
     /// Records that reads from now on must see a version.
     pub(crate) fn announced(&self, leaf: Leaf, version: u64) -> Time {
-        self.sources[leaf as usize].announced.fetch_max(version, Ordering::SeqCst);
+        self.told[leaf as usize].fetch_max(version, Ordering::SeqCst);
         let end = self.now();
         self.record(Operation::Announce { leaf, version, end });
         end
@@ -275,14 +289,14 @@ impl World {
     }
 
     fn place_name(&self, leaf: Leaf) -> Name {
-        let place = self.sources[leaf as usize].place.load(Ordering::SeqCst);
+        let place = self.sources.place(leaf);
         tag(&format!("place/{leaf}/{place}"))
     }
 
     /// Moves a leaf to another place, and returns the name of the one it leaves. By its writer alone.
     pub(crate) fn leave_place(&self, leaf: Leaf) -> Name {
         let left = self.place_name(leaf);
-        self.sources[leaf as usize].place.fetch_add(1, Ordering::SeqCst);
+        self.sources.leave(leaf);
         left
     }
 
@@ -294,10 +308,27 @@ impl World {
         }
     }
 
-    /// Puts an invalidation in force.
-    pub(crate) async fn invalidate(&self, invalidation: Invalidation) -> Token {
+    /// One of the nodes.
+    pub(crate) fn node(&self) -> &Node {
+        match self.nodes.len() {
+            1 => &self.nodes[0],
+            count => &self.nodes[roll(count as u64) as usize],
+        }
+    }
+
+    /// Puts an invalidation in force, unless the store is away.
+    pub(crate) async fn invalidate(&self, invalidation: Invalidation) -> Option<Token> {
+        self.invalidate_at(self.node(), invalidation).await
+    }
+
+    /// Puts an invalidation in force through a node.
+    pub(crate) async fn invalidate_at(&self, node: &Node, invalidation: Invalidation) -> Option<Token> {
         let batch = Batch::moving(vec![invalidation], "the workload");
-        self.store.publish(batch).await.expect("invalidations need nothing").token
+        match node.store.publish(batch).await {
+            Ok(published) => Some(published.token),
+            Err(_) if self.disturbed => None,
+            Err(error) => panic!("invalidations need nothing: {error}"),
+        }
     }
 
     async fn load_leaf(&self, leaf: Leaf) -> Loaded {
@@ -413,11 +444,14 @@ impl Barrier for World {
         Box::pin(async move {
             pause().await;
             for leaf in 0..LEAVES.len() as Leaf {
-                let source = &self.sources[leaf as usize];
                 let version = self.version(leaf);
                 let is_loaded = !matches!(LEAVES[leaf as usize], Kind::Put | Kind::State);
-                if is_loaded && version > source.announced.load(Ordering::SeqCst) {
-                    self.invalidate(Invalidation::of(self.steady_name(leaf))).await;
+                if is_loaded && version > self.told[leaf as usize].load(Ordering::SeqCst) {
+                    let told = self.invalidate(Invalidation::of(self.steady_name(leaf))).await;
+                    let Some(_) = told else {
+                        let (scope, reason) = (self.scope(), "the store is away".to_owned());
+                        return Err(BarrierError { scope, reason });
+                    };
                     self.announced(leaf, version);
                 }
             }

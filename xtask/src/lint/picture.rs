@@ -55,7 +55,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 pub(super) const CRATES: [(&str, &[&str]); 9] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
-    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
+    ("undercurrent-check", &["undercurrent-types", "undercurrent", "undercurrent-servers"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
     // Of tests: nothing that ships is built from it.
