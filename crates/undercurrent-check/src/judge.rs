@@ -59,6 +59,14 @@ impl Violation {
             | Self::Unasked { read } => *read,
         }
     }
+
+    /// Returns the leaf that it is about, if it is one.
+    pub fn leaf(&self) -> Option<Leaf> {
+        match self {
+            Self::Stale { leaf, .. } | Self::FromTheFuture { leaf, .. } | Self::Mixed { leaf, .. } => Some(*leaf),
+            Self::NeverAtOnce { .. } | Self::Unasked { .. } => None,
+        }
+    }
 }
 
 /// What must be seen from a moment on: the highest version of all steps up to it.

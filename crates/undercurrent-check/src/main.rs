@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use undercurrent_check::history::Operation;
-use undercurrent_check::judge::judge;
+use undercurrent_check::judge::{Violation, judge};
 use undercurrent_check::plans::{PLANS, SHARED};
 use undercurrent_check::workload::{Size, run};
 
@@ -22,16 +22,19 @@ struct Arguments {
     /// Over a real server that several nodes share, instead of in one process.
     #[arg(long)]
     shared: bool,
+    /// Only the plan of this name.
+    #[arg(long)]
+    plan: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, seconds, shared } = Arguments::parse();
+    let Arguments { seed, seconds, shared, plan: only } = Arguments::parse();
     let plans = if shared { &SHARED[..] } else { &PLANS[..] };
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut rounds, mut reads, mut changes) = (0, 0, 0);
     let mut out = std::io::stdout().lock();
     while rounds == 0 || Instant::now() < until {
-        for plan in plans {
+        for plan in plans.iter().filter(|plan| only.as_ref().is_none_or(|name| name == plan.name)) {
             let history = run(plan, seed + rounds, Size::default());
             if let Some(first) = judge(&history).first() {
                 let (seed, name) = (seed + rounds, plan.name);
@@ -39,8 +42,10 @@ fn main() -> ExitCode {
                     out,
                     "seed {seed} of `{name}` broke a promise: {first:?}\n\
                      the read: {:?}\n\
+                     what was known of the leaf: {:#?}\n\
                      to repeat it: cargo xtask check-freshness --seed {seed} --minutes 0",
-                    history[first.read()]
+                    history[first.read()],
+                    known_before(&history, first),
                 );
                 return ExitCode::FAILURE;
             }
@@ -52,4 +57,17 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(out, "{rounds} seeds, {reads} reads, {changes} changes: no promise was broken");
     ExitCode::SUCCESS
+}
+
+/// Returns the last changes of the leaf that a violation is about, before the read ended.
+fn known_before<'a>(history: &'a [Operation], violation: &Violation) -> Vec<&'a Operation> {
+    let Some(about) = violation.leaf() else { return Vec::new() };
+    let Operation::Read { end: until, .. } = history[violation.read()] else { return Vec::new() };
+    let is_about = |one: &&Operation| match **one {
+        Operation::Write { leaf, begin, .. } => leaf == about && begin < until,
+        Operation::Announce { leaf, end: at, .. } | Operation::Visible { leaf, at, .. } => leaf == about && at < until,
+        Operation::Read { .. } => false,
+    };
+    let all: Vec<_> = history.iter().filter(is_about).collect();
+    all[all.len().saturating_sub(8)..].to_vec()
 }
