@@ -11,6 +11,9 @@ use crate::dice::Random;
 /// How long an answer may take where servers stand still: short, since nobody learns anything while it is waited for.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// A port that nobody listens at.
+const NOBODY: u16 = 1;
+
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -190,11 +193,18 @@ impl Site {
                 if next == 1 {
                     group.links[0].hold(Direction::ToClient);
                 }
-                some(30).await;
+                tokio::time::sleep(Duration::from_millis(random.below(30))).await;
+                // Demoted first, and for a while nobody is there to follow: it answers with what it has. No two of them
+                // are primaries at once.
+                server.replicate(NOBODY).await?;
                 replica.promote().await?;
-                server.replicate(replica.port()).await?;
                 primary.store(next, Ordering::Relaxed);
                 proxies.iter().for_each(|proxy| proxy.direct(replica.port()));
+                if random.below(2) == 0 {
+                    proxies[random.below(proxies.len() as u64) as usize].cut();
+                }
+                tokio::time::sleep(Duration::from_millis(random.below(150))).await;
+                server.replicate(replica.port()).await?;
                 if next == 1 {
                     group.links[0].release(Direction::ToClient);
                 }

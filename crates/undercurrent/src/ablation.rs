@@ -60,10 +60,32 @@ pub enum Step {
     DoubtKept,
     /// A projection waits until what moved its key is visible.
     ProjectionWaits,
+    /// A script on a shared server proves by a write that it runs on a primary.
+    WriteProof,
+    /// A script is of one incarnation.
+    IncarnationCompared,
+    /// `last` says of which incarnation it is, so that its eviction alone is noticed.
+    LastRepeatsIncarnation,
+    /// Putting in doubt what nobody vouched for in time takes a position.
+    LapseTakesPosition,
+    /// A claim of a server that may have lost positions makes a new incarnation.
+    ClaimBeginsAnew,
+    /// The list of a late barrier is not applied over what was applied since.
+    LateBarrierIgnored,
+    /// A position that is known has to stand with its nonce.
+    NoncesCompared,
+    /// The id of an event is written behind the event.
+    IdBehindEvent,
+    /// What a node publishes raises floors and does not move `applied`.
+    AppliedInOrder,
+    /// A connection that was lost is claimed again.
+    ConnectionClaimed,
+    /// A publish holds only under the rules that its names were found by.
+    RulesHeld,
 }
 
 impl Step {
-    /// All steps.
+    /// All steps of every store.
     pub const ALL: [Self; 27] = [
         Self::AskAfterBegin,
         Self::CommitPredicate,
@@ -92,6 +114,21 @@ impl Step {
         Self::UnknownOrder,
         Self::DoubtKept,
         Self::ProjectionWaits,
+    ];
+
+    /// Those of a store that several nodes share.
+    pub const SHARED: [Self; 11] = [
+        Self::WriteProof,
+        Self::IncarnationCompared,
+        Self::LastRepeatsIncarnation,
+        Self::LapseTakesPosition,
+        Self::ClaimBeginsAnew,
+        Self::LateBarrierIgnored,
+        Self::NoncesCompared,
+        Self::IdBehindEvent,
+        Self::AppliedInOrder,
+        Self::ConnectionClaimed,
+        Self::RulesHeld,
     ];
 }
 
