@@ -60,12 +60,22 @@ impl Violation {
         }
     }
 
-    /// Returns the leaf that it is about, if it is one.
-    pub fn leaf(&self) -> Option<Leaf> {
-        match self {
-            Self::Stale { leaf, .. } | Self::FromTheFuture { leaf, .. } | Self::Mixed { leaf, .. } => Some(*leaf),
-            Self::NeverAtOnce { .. } | Self::Unasked { .. } => None,
-        }
+    /// Returns the last changes of the leaf that it is about, of those that began before the read ended.
+    pub fn known_before<'a>(&self, history: &'a [Operation]) -> Vec<&'a Operation> {
+        let (Self::Stale { leaf: about, .. } | Self::FromTheFuture { leaf: about, .. } | Self::Mixed { leaf: about, .. }) =
+            self
+        else {
+            return Vec::new();
+        };
+        let Operation::Read { end: until, .. } = history[self.read()] else { return Vec::new() };
+        let is_about = |one: &&Operation| match one {
+            Operation::Write { leaf, begin: at, .. }
+            | Operation::Announce { leaf, end: at, .. }
+            | Operation::Visible { leaf, at, .. } => leaf == about && *at < until,
+            Operation::Read { .. } => false,
+        };
+        let all: Vec<_> = history.iter().filter(is_about).collect();
+        all[all.len().saturating_sub(8)..].to_vec()
     }
 }
 

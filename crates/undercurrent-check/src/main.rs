@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use undercurrent::ablation::{Step, switch_off};
 use undercurrent_check::history::Operation;
-use undercurrent_check::judge::{Violation, judge};
+use undercurrent_check::judge::judge;
 use undercurrent_check::plans::{PLANS, SHARED};
 use undercurrent_check::workload::{Size, run};
 
@@ -25,11 +26,23 @@ struct Arguments {
     /// Only the plan of this name.
     #[arg(long)]
     plan: Option<String>,
+    /// Without this step of the protocol: what is to be noticed then.
+    #[arg(long)]
+    without: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, seconds, shared, plan: only } = Arguments::parse();
+    let Arguments { seed, seconds, shared, plan: only, without } = Arguments::parse();
     let plans = if shared { &SHARED[..] } else { &PLANS[..] };
+    if let Some(name) = without {
+        let mut steps = Step::ALL.iter().chain(&Step::SHARED);
+        let step = steps.find(|step| format!("{step:?}") == name);
+        let Some(step) = step else {
+            let _ = writeln!(std::io::stderr(), "no step is called `{name}`");
+            return ExitCode::FAILURE;
+        };
+        switch_off(Some(*step));
+    }
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut rounds, mut reads, mut changes) = (0, 0, 0);
     let mut out = std::io::stdout().lock();
@@ -45,7 +58,7 @@ fn main() -> ExitCode {
                      what was known of the leaf: {:#?}\n\
                      to repeat it: cargo xtask check-freshness --seed {seed} --minutes 0",
                     history[first.read()],
-                    known_before(&history, first),
+                    first.known_before(&history),
                 );
                 return ExitCode::FAILURE;
             }
@@ -57,17 +70,4 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(out, "{rounds} seeds, {reads} reads, {changes} changes: no promise was broken");
     ExitCode::SUCCESS
-}
-
-/// Returns the last changes of the leaf that a violation is about, before the read ended.
-fn known_before<'a>(history: &'a [Operation], violation: &Violation) -> Vec<&'a Operation> {
-    let Some(about) = violation.leaf() else { return Vec::new() };
-    let Operation::Read { end: until, .. } = history[violation.read()] else { return Vec::new() };
-    let is_about = |one: &&Operation| match **one {
-        Operation::Write { leaf, begin, .. } => leaf == about && begin < until,
-        Operation::Announce { leaf, end: at, .. } | Operation::Visible { leaf, at, .. } => leaf == about && at < until,
-        Operation::Read { .. } => false,
-    };
-    let all: Vec<_> = history.iter().filter(is_about).collect();
-    all[all.len().saturating_sub(8)..].to_vec()
 }

@@ -70,6 +70,21 @@ pub fn faults_of(seed: u64, nodes: usize) -> impl Iterator<Item = (Duration, Fau
     std::iter::repeat_with(draw)
 }
 
+/// Returns how a node uses a place. Some seeds remember little: their logs are trimmed and names forgotten.
+pub fn options((url, prefix): (String, String), seed: u64, disturbed: bool) -> SharedStoreOptions {
+    let mut options = SharedStoreOptions::new(url.parse().expect("the kit writes URLs"));
+    options.prefix = prefix;
+    options.namespace = format!("seed-{seed}");
+    if seed.is_multiple_of(3) {
+        (options.records, options.names) = (24, 6);
+    }
+    if disturbed {
+        (options.response_timeout, options.connect_timeout) = (PATIENCE, PATIENCE);
+        options.vouch = Duration::from_millis(600);
+    }
+    options
+}
+
 /// A server and a proxy before it for each node.
 #[derive(Debug)]
 pub struct Site {
@@ -110,25 +125,14 @@ impl Site {
         matches!(self.place, Place::Own { .. })
     }
 
-    /// Returns how a node finds the server. Some seeds remember little: their logs are trimmed and names forgotten.
-    pub fn options(&self, node: usize, disturbed: bool) -> SharedStoreOptions {
-        let url = match &self.place {
-            Place::Own { group, proxies, .. } => group.primary.url_at(proxies[node].port()),
-            Place::Given(space) => space.url(),
-        };
-        let mut options = SharedStoreOptions::new(url.parse().expect("the kit writes URLs"));
-        if let Place::Given(space) = &self.place {
-            space.prefix().clone_into(&mut options.prefix);
+    /// Returns where a node finds the server, and what all keys there begin with.
+    pub fn place_of(&self, node: usize) -> (String, String) {
+        match &self.place {
+            Place::Own { group, proxies, .. } => {
+                (group.primary.url_at(proxies[node].port()), "uc".to_owned())
+            }
+            Place::Given(space) => (space.url(), space.prefix().to_owned()),
         }
-        options.namespace = format!("seed-{}", self.seed);
-        if self.seed.is_multiple_of(3) {
-            (options.records, options.names) = (24, 6);
-        }
-        if disturbed {
-            (options.response_timeout, options.connect_timeout) = (PATIENCE, PATIENCE);
-            options.vouch = Duration::from_millis(600);
-        }
-        options
     }
 
     /// Lets something go wrong, and be right again.

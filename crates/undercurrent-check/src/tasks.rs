@@ -61,6 +61,16 @@ pub(crate) async fn write(world: Arc<World>, leaf: Leaf, size: Size) {
     }
 }
 
+/// Goes on as the one writer of a leaf, after another process that may have ended between any two steps.
+pub(crate) async fn take_over(world: Arc<World>, leaf: Leaf, size: Size) {
+    // What that one had not told yet: a place that was left is not known to anybody any more.
+    let name = world.steady_name(leaf);
+    while world.invalidate(Invalidation::of(name.clone())).await.is_none() {
+        pause().await;
+    }
+    write(world, leaf, size).await;
+}
+
 /// Writes, and says whether nobody need be told, since nobody may rely on being told.
 fn write_in_doubt(world: &World, leaf: Leaf) -> bool {
     let in_doubt = world.in_doubt.read();

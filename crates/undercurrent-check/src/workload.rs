@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use undercurrent::EventStream;
 use undercurrent::ablation::{set_hook, set_time};
-use undercurrent::cache::{Cache, CacheOptions};
+use undercurrent::cache::{Cache, CacheOptions, Doubt};
 use undercurrent::event_stream::Redactor;
 use undercurrent::loaders::ProjectionLoader;
 use undercurrent::rules::RuleSet;
@@ -16,9 +16,9 @@ use undercurrent::store::Store;
 use undercurrent::store::dragonfly::SharedStore;
 
 use crate::dice::{self, Random};
-use crate::history::{Leaf, Operation};
+use crate::history::{Leaf, Operation, Recorder};
 use crate::plans::{Over, Plan};
-use crate::site::{Site, faults_of};
+use crate::site::{Site, faults_of, options};
 use crate::sources::Sources;
 use crate::tasks;
 use crate::world::{Clock, Kind, LEAVES, Node, World};
@@ -90,7 +90,7 @@ async fn all(plan: &Plan, dir: &std::path::Path, seed: u64, size: Size) -> Vec<O
             let disturbed = disturbed && site.can_be_disturbed();
             let mut stores: Vec<Arc<dyn Store>> = Vec::new();
             for node in 0..count {
-                let store = SharedStore::open(site.options(node, disturbed)).await;
+                let store = SharedStore::open(options(site.place_of(node), seed, disturbed)).await;
                 stores.push(Arc::new(store.expect("a node finds its server")));
             }
             let faults = async {
@@ -134,7 +134,7 @@ async fn work(
         Over::Process(_) => Clock::Ticks(AtomicU64::new(1)),
     };
     let disturbed = matches!(plan.over, Over::Server { disturbed: true });
-    let sources = Sources::in_memory(LEAVES.len());
+    let sources = (Sources::in_memory(LEAVES.len()), Recorder::default());
     let world = Arc::new(World::new(clock, sources, nodes, seed, tiny, disturbed));
     let events: Vec<_> = world.nodes.iter().map(|node| assemble(&world, node)).collect();
     if matches!(plan.over, Over::Server { .. }) {
@@ -200,4 +200,68 @@ fn tasks_of(plan: &Plan, world: &Arc<World>, events: &[EventStream], size: Size)
         begin(Box::pin(tasks::read(world.clone(), plan.events, size)));
     }
     (all, watching)
+}
+
+/// One process of several that work on the same sources over one server.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// What decides how it works, the same for all of them.
+    pub seed: u64,
+    /// Its place among them.
+    pub node: usize,
+    /// How many there are.
+    pub nodes: usize,
+    /// Where the server is, and what all keys there begin with.
+    pub place: (String, String),
+    /// The folder with what they share.
+    pub dir: std::path::PathBuf,
+    /// Whether the server and the ways to it are disturbed.
+    pub disturbed: bool,
+}
+
+impl Process {
+    /// Works until it is killed. Its dice begin elsewhere each time that it is started.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the files that they share can not be opened.
+    pub async fn work(self) {
+        let Self { seed, node, nodes, place, dir, disturbed } = self;
+        dice::take_time();
+        let store = loop {
+            match SharedStore::open(options(place.clone(), seed, disturbed)).await {
+                Ok(store) => break Arc::new(store) as Arc<dyn Store>,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let tiny = seed.is_multiple_of(2);
+        let weight = if tiny { 6 << 10 } else { CacheOptions::default().weight };
+        // Some seeds drop loads that take long.
+        let load_time = if seed % 5 == 1 { Duration::from_millis(40) } else { Duration::from_secs(10) };
+        let doubt = if seed % 7 == 3 { Doubt::Refuse } else { Doubt::Load };
+        let cache = Cache::new(store.clone(), CacheOptions { weight, load_time, doubt });
+        let sources = Sources::in_file(&dir.join("sources")).expect("the folder is there");
+        let recorder = Recorder::in_file(&dir.join(format!("history-{node}"))).expect("the folder is there");
+        let clock = Clock::Wall(Duration::from_millis(40));
+        let one = vec![Node { store, cache }];
+        let world = Arc::new(World::new(clock, (sources, recorder), one, seed, tiny, true));
+        let _engine = assemble(&world, &world.nodes[0]);
+        let size = Size { writes: u64::MAX, reads: u64::MAX, readers: 4 };
+        let mut all = Vec::new();
+        for leaf in (0..LEAVES.len() as Leaf).filter(|leaf| *leaf as usize % nodes == node) {
+            if LEAVES[leaf as usize] != Kind::State {
+                all.push(tokio::spawn(tasks::take_over(world.clone(), leaf, size)));
+            }
+        }
+        if node == 0 {
+            tasks::vouch(&world).await;
+            all.push(tokio::spawn(tasks::doubt(world.clone(), size)));
+        }
+        for _ in 0..size.readers {
+            all.push(tokio::spawn(tasks::read(world.clone(), false, size)));
+        }
+        for task in all {
+            task.await.expect("no task panics");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use undercurrent::store::{Batch, Invalidation, Store};
 use undercurrent::{Key, Level, Name, Token};
 
 use crate::dice::{one_in, pause, roll};
-use crate::history::{Leaf, Operation, Seen, Time, is_absent};
+use crate::history::{Leaf, Operation, Recorder, Seen, Time, is_absent};
 use crate::sources::Sources;
 
 /// What changes of a leaf are known by.
@@ -158,7 +158,7 @@ pub(crate) struct World {
     told: Vec<AtomicU64>,
     /// Whether the store may be away, so that a change can go untold.
     disturbed: bool,
-    history: Mutex<Vec<Operation>>,
+    recorder: Recorder,
     /// Whether nobody vouches for the world: writers tell nobody then. Held while a source is written, so that no write
     /// that nobody is told of ends after the world is vouched for again.
     pub(crate) in_doubt: RwLock<bool>,
@@ -178,7 +178,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(
         clock: Clock,
-        sources: Sources,
+        (sources, recorder): (Sources, Recorder),
         nodes: Vec<Node>,
         seed: u64,
         tiny: bool,
@@ -191,7 +191,7 @@ impl World {
             sources,
             told: LEAVES.iter().map(|_| AtomicU64::new(0)).collect(),
             disturbed,
-            history: Mutex::default(),
+            recorder,
             in_doubt: RwLock::new(false),
             token: Mutex::new(None),
             pauses: if slow { 60 } else { 6 },
@@ -240,6 +240,11 @@ impl World {
     /// Takes a leaf to its next version.
     pub(crate) fn write(&self, leaf: Leaf) -> u64 {
         let begin = self.now();
+        if self.recorder.outlives() {
+            // Whoever is killed on the way may have written it.
+            let version = self.version(leaf) + 1;
+            self.record(Operation::Write { leaf, version, begin, end: Time::MAX });
+        }
         let version = self.sources.write(leaf);
         let end = self.now();
         self.record(Operation::Write { leaf, version, begin, end });
@@ -256,7 +261,7 @@ impl World {
     }
 
     pub(crate) fn record(&self, operation: Operation) {
-        self.history.lock().push(operation);
+        self.recorder.record(operation);
     }
 
     /// Records that reads from now on must see a version.
@@ -268,7 +273,7 @@ impl World {
     }
 
     pub(crate) fn take_history(&self) -> Vec<Operation> {
-        std::mem::take(&mut *self.history.lock())
+        self.recorder.take()
     }
 
     /// The name by which a leaf is announced that never changes.
@@ -328,6 +333,16 @@ impl World {
             Ok(published) => Some(published.token),
             Err(_) if self.disturbed => None,
             Err(error) => panic!("invalidations need nothing: {error}"),
+        }
+    }
+
+    /// Takes long now and then, so that it may be dropped on the way, or panics.
+    async fn misbehave(&self) {
+        if one_in(40) {
+            tokio::time::sleep(Duration::from_millis(roll(80))).await;
+        }
+        if self.failing && one_in(100) {
+            std::panic::panic_any("a loader panics");
         }
     }
 
@@ -403,6 +418,9 @@ impl Loader for World {
     fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {
         Box::pin(async move {
             pause().await;
+            if self.disturbed {
+                self.misbehave().await;
+            }
             if self.failing && one_in(20) {
                 return Err(LoadError::Unavailable { key: key.clone(), reason: "it is away".to_owned() });
             }

@@ -52,14 +52,15 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 9] = [
+pub(super) const CRATES: [(&str, &[&str]); 10] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
-    ("undercurrent-check", &["undercurrent-types", "undercurrent", "undercurrent-servers"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
     // Of tests: nothing that ships is built from it.
     ("undercurrent-servers", &[]),
+    ("undercurrent-check", &["undercurrent-types", "undercurrent", "undercurrent-servers"]),
+    ("undercurrent-nodes", &["undercurrent-check", "undercurrent-servers"]),
     ("undercurrent-client", &["undercurrent-types"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
     (
