@@ -52,6 +52,16 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         minutes: u64,
     },
+    /// Runs several nodes, each a process of its own, over one real server, disturbs all of them, and checks that no read
+    /// after a change on whatever node was given the old value. A seed disturbs the same things again.
+    CheckNodes {
+        /// The first seed; each round takes the next.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// For how many minutes; 0 runs the first seed alone.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,6 +74,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(root()),
         Command::Bench { short } => bench::run(root(), short),
         Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),
+        Command::CheckNodes { seed, minutes } => test::check_nodes(root(), seed, minutes * 60),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

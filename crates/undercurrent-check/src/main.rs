@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use undercurrent::ablation::{Step, switch_off};
 use undercurrent_check::history::Operation;
 use undercurrent_check::judge::judge;
 use undercurrent_check::plans::{PLANS, SHARED};
-use undercurrent_check::workload::{Size, run};
+use undercurrent_check::workload::{Size, run, switch_off_named};
 
 /// Checks that no read after a change returns the old value.
 #[derive(Parser)]
@@ -34,14 +33,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { seed, seconds, shared, plan: only, without } = Arguments::parse();
     let plans = if shared { &SHARED[..] } else { &PLANS[..] };
-    if let Some(name) = without {
-        let mut steps = Step::ALL.iter().chain(&Step::SHARED);
-        let step = steps.find(|step| format!("{step:?}") == name);
-        let Some(step) = step else {
-            let _ = writeln!(std::io::stderr(), "no step is called `{name}`");
-            return ExitCode::FAILURE;
-        };
-        switch_off(Some(*step));
+    if let Some(name) = without.filter(|name| !switch_off_named(name)) {
+        let _ = writeln!(std::io::stderr(), "no step is called `{name}`");
+        return ExitCode::FAILURE;
     }
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut rounds, mut reads, mut changes) = (0, 0, 0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use undercurrent::EventStream;
-use undercurrent::ablation::{set_hook, set_time};
+use undercurrent::ablation::{Step, set_hook, set_time, switch_off};
 use undercurrent::cache::{Cache, CacheOptions, Doubt};
 use undercurrent::event_stream::Redactor;
 use undercurrent::loaders::ProjectionLoader;
@@ -65,6 +65,13 @@ pub fn run(plan: &Plan, seed: u64, size: Size) -> Vec<Operation> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(all(plan, dir.path(), seed, size))
     }
+}
+
+/// Switches the step of a name off for this thread; says whether there is one.
+pub fn switch_off_named(name: &str) -> bool {
+    let step = Step::ALL.iter().chain(&Step::SHARED).find(|step| format!("{step:?}") == name);
+    switch_off(step.copied());
+    step.is_some()
 }
 
 /// Gives the thread its own time and nothing to do in gaps, however the run ends.
@@ -246,7 +253,7 @@ impl Process {
         let one = vec![Node { store, cache }];
         let world = Arc::new(World::new(clock, (sources, recorder), one, seed, tiny, true));
         let _engine = assemble(&world, &world.nodes[0]);
-        let size = Size { writes: u64::MAX, reads: u64::MAX, readers: 4 };
+        let size = Size { writes: u64::MAX, reads: u64::MAX, readers: 8 };
         let mut all = Vec::new();
         for leaf in (0..LEAVES.len() as Leaf).filter(|leaf| *leaf as usize % nodes == node) {
             if LEAVES[leaf as usize] != Kind::State {

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use undercurrent_check::dice;
 use undercurrent_check::history::Operation;
 use undercurrent_check::judge::judge;
-use undercurrent_check::workload::Process;
+use undercurrent_check::workload::{Process, switch_off_named};
 
 /// Checks that no read after a change returns the old value, on whatever node.
 #[derive(Parser)]
@@ -35,6 +35,9 @@ struct Arguments {
     /// How many nodes; two to four by the seed, where nothing is given.
     #[arg(long)]
     nodes: Option<usize>,
+    /// Without this step of the protocol: what is to be noticed then.
+    #[arg(long)]
+    without: Option<String>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -60,6 +63,8 @@ enum Part {
         dir: PathBuf,
         #[arg(long)]
         disturbed: bool,
+        #[arg(long)]
+        without: Option<String>,
     },
 }
 
@@ -67,8 +72,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     match arguments.part {
-        Some(Part::Node { seed, start, node, nodes, url, prefix, dir, disturbed }) => {
+        Some(Part::Node { seed, start, node, nodes, url, prefix, dir, disturbed, without }) => {
             nodes::end_with_the_coordinator();
+            if without.is_some_and(|name| !switch_off_named(&name)) {
+                return ExitCode::FAILURE;
+            }
             dice::seed(seed ^ (node as u64 + 1) << 48 ^ start << 32);
             let place = (url, prefix);
             runtime.block_on(Process { seed, node, nodes, place, dir, disturbed }.work());
@@ -86,7 +94,7 @@ fn check(arguments: &Arguments, runtime: &tokio::runtime::Runtime) -> ExitCode {
         let seed = arguments.seed + rounds;
         let count = arguments.nodes.unwrap_or(2 + (seed % 3) as usize);
         let time = Duration::from_secs(arguments.round);
-        let told = match runtime.block_on(round::run(seed, count, time)) {
+        let told = match runtime.block_on(round::run(seed, count, time, arguments.without.as_deref())) {
             Ok(told) => told,
             Err(error) => {
                 let _ = writeln!(out, "seed {seed}: no round could be run: {error}");

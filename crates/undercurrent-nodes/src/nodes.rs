@@ -22,20 +22,24 @@ pub(crate) struct Told<'a> {
     pub(crate) place: (String, String),
     pub(crate) dir: &'a Path,
     pub(crate) disturbed: bool,
+    pub(crate) without: Option<&'a str>,
 }
 
 impl Node {
     pub(crate) fn start(told: &Told<'_>) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("node");
-        let numbers =
-            [("--seed", told.seed), ("--start", told.start), ("--node", told.node as u64), ("--nodes", told.nodes as u64)];
+        let (node, nodes) = (told.node as u64, told.nodes as u64);
+        let numbers = [("--seed", told.seed), ("--start", told.start), ("--node", node), ("--nodes", nodes)];
         for (name, number) in numbers {
             command.arg(name).arg(number.to_string());
         }
         command.arg("--url").arg(&told.place.0).arg("--prefix").arg(&told.place.1).arg("--dir").arg(told.dir);
         if told.disturbed {
             command.arg("--disturbed");
+        }
+        if let Some(step) = told.without {
+            command.arg("--without").arg(step);
         }
         // Its panics are those of its loaders, which are meant; any other ends it, and that is found.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -39,7 +39,12 @@ impl Happened {
 }
 
 /// Runs a round of a seed.
-pub(crate) async fn run(seed: u64, count: usize, time: Duration) -> Result<Happened, Box<dyn Error>> {
+pub(crate) async fn run(
+    seed: u64,
+    count: usize,
+    time: Duration,
+    without: Option<&str>,
+) -> Result<Happened, Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let site = Site::start(seed, count, true).await?;
     let disturbed = site.can_be_disturbed();
@@ -51,6 +56,7 @@ pub(crate) async fn run(seed: u64, count: usize, time: Duration) -> Result<Happe
         place: site.place_of(node),
         dir: dir.path(),
         disturbed,
+        without,
     };
     let mut nodes = Vec::new();
     for node in 0..count {
@@ -70,7 +76,7 @@ pub(crate) async fn run(seed: u64, count: usize, time: Duration) -> Result<Happe
             _ => Wrong::Site(fault),
         };
         // Long enough for something to be right again.
-        tokio::time::sleep(pause * 4).await;
+        tokio::time::sleep(pause * 6).await;
         faults.push((now(), wrong));
         match wrong {
             // What a server refuses at that moment did not go wrong: a save, while another one is under way.

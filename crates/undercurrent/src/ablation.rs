@@ -70,8 +70,6 @@ pub enum Step {
     LapseTakesPosition,
     /// A claim of a server that may have lost positions makes a new incarnation.
     ClaimBeginsAnew,
-    /// The list of a late barrier is not applied over what was applied since.
-    LateBarrierIgnored,
     /// A position that is known has to stand with its nonce.
     NoncesCompared,
     /// The id of an event is written behind the event.
@@ -117,13 +115,12 @@ impl Step {
     ];
 
     /// Those of a store that several nodes share.
-    pub const SHARED: [Self; 11] = [
+    pub const SHARED: [Self; 10] = [
         Self::WriteProof,
         Self::IncarnationCompared,
         Self::LastRepeatsIncarnation,
         Self::LapseTakesPosition,
         Self::ClaimBeginsAnew,
-        Self::LateBarrierIgnored,
         Self::NoncesCompared,
         Self::IdBehindEvent,
         Self::AppliedInOrder,

@@ -140,7 +140,7 @@ impl Order {
     /// Takes in what a barrier found; says whether it is about what is known now.
     pub(super) fn apply(&self, since: &Since, answer: &Answer) -> bool {
         let mut known = self.known.lock();
-        if answer.since != known.applied && !skips(Step::LateBarrierIgnored) {
+        if answer.since != known.applied {
             return false;
         }
         let Token { inc, position } = answer.at.at;
@@ -153,5 +153,27 @@ impl Order {
         }
         known.applied = answer.at.clone();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::dragonfly::reply::Reply;
+
+    fn mark(inc: u64, position: u64) -> Mark {
+        let at = Token { inc: Incarnation(inc), position: Position(position) };
+        Mark { at, nonce: format!("{inc}-{position}").into() }
+    }
+
+    #[test]
+    fn the_answer_of_a_late_barrier_is_not_applied_across_incarnations() {
+        let order = Order::starting_at(mark(1, 5));
+        let rest = Reply::open(redis::Value::Array(Vec::new())).unwrap();
+        let late = Answer { at: mark(1, 6), since: order.known().applied, time_ms: 0, rest };
+        order.claimed(&mark(2, 9));
+        assert!(!order.apply(&Since::Jump, &late));
+        assert_eq!(order.horizon.incarnation(), Incarnation(2));
+        assert_eq!(order.known().applied, mark(2, 9));
     }
 }
