@@ -60,7 +60,7 @@ pub enum Step {
     DoubtKept,
     /// A projection waits until what moved its key is visible.
     ProjectionWaits,
-    /// A script on a shared server proves by a write that it runs on a primary.
+    /// A request to a shared server proves, by a write and by what the server is behind it, where it ran.
     WriteProof,
     /// A script is of one incarnation.
     IncarnationCompared,

@@ -12,7 +12,7 @@ use super::connection::{Answer, Call, Link};
 use super::entry_text::{self, Clock, Text};
 use super::names::Workspaces;
 use super::reply::Malformed;
-use super::scripts::{COMMIT, JUDGE, READ, RELEASE};
+use super::scripts::{BARRIER, COMMIT, JUDGE, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
 
 /// How long a node that fills a key is waited for. It only saves double work, so a slow fill is overtaken.
@@ -28,12 +28,12 @@ pub(super) struct Entries {
     /// The keys whose lease this node has; a mutex held for a look. At most as many as are filled at once.
     leased: Mutex<HashSet<Key>>,
     /// A mutex held for a copy: written by each READ, read by each COMMIT.
-    clock: Mutex<Clock>,
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Default for Entries {
     fn default() -> Self {
-        Self { holder: random(), leased: Mutex::default(), clock: Mutex::new(Clock { server_ms: 0, at: Moment::now() }) }
+        Self { holder: random(), leased: Mutex::default(), clock: Mutex::default() }
     }
 }
 
@@ -56,14 +56,30 @@ impl Entries {
             .number(millis(LASTS));
         let sent = Moment::now();
         let mut answer = link.ask(&call).await?;
-        *self.clock.lock() = Clock { server_ms: answer.time_ms, at: Moment::now() };
+        self.see(&answer);
         // What is left of a deadline is counted from before the request was sent.
         let clock = Clock { server_ms: answer.time_ms, at: sent };
-        let read = read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(e))?;
+        let read = read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(&e))?;
         if lease && read.lease == Lease::Held && !matches!(read.kept, Kept::Valid(_)) {
             self.leased.lock().insert(key.clone());
         }
         Ok(read)
+    }
+
+    /// Notes the server's clock, as of when its answer came.
+    fn see(&self, answer: &Answer) -> Clock {
+        let clock = Clock { server_ms: answer.time_ms, at: Moment::now() };
+        *self.clock.lock() = Some(clock);
+        clock
+    }
+
+    /// Returns the server's clock as it was last seen; a node that has read nothing yet asks for it.
+    async fn clock(&self, link: &Link) -> Result<Clock, StoreError> {
+        let seen = *self.clock.lock();
+        match seen {
+            Some(clock) => Ok(clock),
+            None => Ok(self.see(&link.ask(&Call::of(&BARRIER)).await?)),
+        }
     }
 
     /// Gives up the lease on a key.
@@ -86,7 +102,7 @@ impl Entries {
             return Ok(Committed::Moved);
         };
         let (key, entry) = (keep.key, keep.entry);
-        let (clock, workspaces) = (*self.clock.lock(), &link.keys.workspaces);
+        let (clock, workspaces) = (self.clock(link).await?, &link.keys.workspaces);
         let text = Text::of(entry, clock, workspaces);
         let state = match &entry.value {
             None => "gone",
@@ -115,7 +131,7 @@ impl Entries {
         let mut answer = link.ask(&call).await?;
         // The step has given it up.
         self.leased.lock().remove(key);
-        let verdict = answer.rest.text().map_err(|e| link.malformed(e))?;
+        let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
         // It may have been moved by this step; whether it was, the floors need not know.
         if verdict == "disagree" || answer.at.at.position > answer.since.at.position {
             link.order.raise([&Name::from(key)], answer.at.at);
@@ -128,11 +144,22 @@ impl Entries {
 async fn judge(link: &Link, commit: Commit<'_>) -> Result<Committed, StoreError> {
     let workspaces = &link.keys.workspaces;
     let announced = commit.announce.map_or("".into(), |key| workspaces.outward(key.as_str()));
-    let mut call =
-        Call::of(&JUDGE).arg(incarnation_text(commit.h.inc)).number(commit.h.position.0).arg(announced);
+    let nonce: Arc<str> = if commit.h.position <= link.order.known().applied.at.position {
+        "".into()
+    } else if let Some(nonce) = link.order.nonce_of(commit.h) {
+        nonce
+    } else {
+        // Nobody can say that the position was not given twice.
+        return Ok(Committed::Moved);
+    };
+    let mut call = Call::of(&JUDGE)
+        .arg(incarnation_text(commit.h.inc))
+        .number(commit.h.position.0)
+        .arg(&*nonce)
+        .arg(announced);
     commit.closure.iter().for_each(|name| call.push(workspaces.outward(name.as_str())));
     let mut answer = link.ask(&call).await?;
-    let verdict = answer.rest.text().map_err(|e| link.malformed(e))?;
+    let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
     if let Some(key) = commit.announce.filter(|_| verdict == "valid") {
         link.order.raise([&Name::from(key)], answer.at.at);
         return Ok(Committed::Accepted(answer.at.at.position));

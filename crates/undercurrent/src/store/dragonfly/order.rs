@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use undercurrent_types::{Incarnation, Name, Position, Token};
 
 use super::claim::Mark;
-use super::connection::Answer;
 use crate::ablation::{Step, skips};
 use crate::store::Horizon;
 
@@ -137,13 +136,13 @@ impl Order {
         }
     }
 
-    /// Takes in what a barrier found; says whether it is about what is known now.
-    pub(super) fn apply(&self, since: &Since, answer: &Answer) -> bool {
+    /// Takes in what a barrier found that was asked when this had been applied; says whether that still is so.
+    pub(super) fn apply(&self, since: &Since, asked: &Mark, at: &Mark) -> bool {
         let mut known = self.known.lock();
-        if answer.since != known.applied {
+        if *asked != known.applied {
             return false;
         }
-        let Token { inc, position } = answer.at.at;
+        let Token { inc, position } = at.at;
         match since {
             Since::Jump => self.horizon.begin(inc, position),
             Since::Moved(records) => {
@@ -151,7 +150,7 @@ impl Order {
                 self.horizon.advance(position);
             }
         }
-        known.applied = answer.at.clone();
+        known.applied = at.clone();
         true
     }
 }
@@ -159,7 +158,6 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::dragonfly::reply::Reply;
 
     fn mark(inc: u64, position: u64) -> Mark {
         let at = Token { inc: Incarnation(inc), position: Position(position) };
@@ -169,10 +167,9 @@ mod tests {
     #[test]
     fn the_answer_of_a_late_barrier_is_not_applied_across_incarnations() {
         let order = Order::starting_at(mark(1, 5));
-        let rest = Reply::open(redis::Value::Array(Vec::new())).unwrap();
-        let late = Answer { at: mark(1, 6), since: order.known().applied, time_ms: 0, rest };
+        let asked = order.known().applied;
         order.claimed(&mark(2, 9));
-        assert!(!order.apply(&Since::Jump, &late));
+        assert!(!order.apply(&Since::Jump, &asked, &mark(1, 6)));
         assert_eq!(order.horizon.incarnation(), Incarnation(2));
         assert_eq!(order.known().applied, mark(2, 9));
     }

@@ -3,15 +3,16 @@
 use crate::ablation::{Step, skips};
 
 /// The lines that a step stands in, and what stands there without it.
-const LINES: [(Step, &str, &str); 9] = [
+const LINES: [(Step, &str, &str); 10] = [
     (Step::WriteProof, "redis.call('HSETNX', control, 'inc', inc)\n", "\n"),
-    (Step::IncarnationCompared, "or inc ~= ARGV[1] or", "or"),
+    (Step::IncarnationCompared, "if inc ~= ARGV[1] then", "if not inc then"),
     (Step::LastRepeatsIncarnation, " or redis.call('HGET', last, 'inc') ~= inc", ""),
+    (Step::LastRepeatsIncarnation, "if redis.call('HGET', last, 'inc') ~= inc then", "if not inc then"),
     (Step::LapseTakesPosition, "    take('d')\n", ""),
     (Step::LapseTakesPosition, "    record(table.concat(lines, '\\n'), '', 'nobody vouched for it in time')\n", ""),
     (Step::ClaimBeginsAnew, "  if lost then\n", "  if not inc then\n"),
     (Step::NoncesCompared, "~= ARGV[i + 1] then", "== '' then"),
-    (Step::NoncesCompared, "~= seen_nonce", "== ''"),
+    (Step::NoncesCompared, "== known_nonce", "~= ''"),
     (
         Step::RulesHeld,
         "if not standing or string.match(standing, '^%d+') ~= revision then",
@@ -34,9 +35,9 @@ pub(super) fn text(text: &str) -> String {
 /// Moves the part of PUBLISH that writes ids before the part that writes events.
 fn ids_first(text: &str) -> Option<String> {
     let (before, rest) = text.split_once("local stamp = inc")?;
-    let (events, rest) = rest.split_once("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    local half")?;
+    let (events, rest) = rest.split_once("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    -- Two halves")?;
     let (ids, end) = rest.split_once("return answer('new')")?;
-    let ids = format!("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    local half{ids}");
+    let ids = format!("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    -- Two halves{ids}");
     Some(format!("{before}{ids}local stamp = inc{events}return answer('new'){end}"))
 }
 
