@@ -15,6 +15,9 @@ use undercurrent::store::dragonfly::{SharedStore, SharedStoreOptions};
 use undercurrent::store::{Batch, Invalidation, Mark, NewEvent, RowCheck, RowWrite, Store};
 use undercurrent::types::{Durability, Event};
 use undercurrent::{Key, Name, StreamName};
+use undercurrent_check::judge::judge;
+use undercurrent_check::plans::SHARED;
+use undercurrent_check::workload::{Size, run};
 use undercurrent_servers::{Proxy, Replicated, Server, Setup, applicable};
 
 /// How long a node is believed that says nothing.
@@ -120,6 +123,16 @@ const HERE: [Step; 10] = [
     Step::ConnectionClaimed,
     Step::RulesHeld,
 ];
+
+#[test]
+fn no_promise_is_broken_between_nodes_that_share_a_server() {
+    for plan in &SHARED {
+        for seed in 1..3 {
+            let violations = judge(&run(plan, seed, Size::default()));
+            assert!(violations.is_empty(), "seed {seed} of `{}`: {:?}", plan.name, violations[0]);
+        }
+    }
+}
 
 #[test]
 fn every_step_has_its_scenario() {

@@ -12,7 +12,7 @@ use super::connection::{Answer, Call, Link};
 use super::entry_text::{self, Clock, Text};
 use super::names::Workspaces;
 use super::reply::Malformed;
-use super::scripts::{BARRIER, COMMIT, JUDGE, READ, RELEASE};
+use super::scripts::{COMMIT, JUDGE, LAST, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
 
 /// How long a node that fills a key is waited for. It only saves double work, so a slow fill is overtaken.
@@ -78,7 +78,7 @@ impl Entries {
         let seen = *self.clock.lock();
         match seen {
             Some(clock) => Ok(clock),
-            None => Ok(self.see(&link.ask(&Call::of(&BARRIER)).await?)),
+            None => Ok(self.see(&link.ask(&Call::of(&LAST)).await?)),
         }
     }
 
