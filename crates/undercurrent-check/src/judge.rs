@@ -62,8 +62,9 @@ impl Violation {
 
     /// Returns the last changes of the leaf that it is about, of those that began before the read ended.
     pub fn known_before<'a>(&self, history: &'a [Operation]) -> Vec<&'a Operation> {
-        let (Self::Stale { leaf: about, .. } | Self::FromTheFuture { leaf: about, .. } | Self::Mixed { leaf: about, .. }) =
-            self
+        let (Self::Stale { leaf: about, .. }
+        | Self::FromTheFuture { leaf: about, .. }
+        | Self::Mixed { leaf: about, .. }) = self
         else {
             return Vec::new();
         };

@@ -61,7 +61,8 @@ impl Sources {
             Self::Shared(file) => {
                 let mut bytes = [0; 8];
                 // A file that ends before it has not been written there.
-                let read = file.read_at(&mut bytes, at(leaf, which)).expect("a file that is open can be read");
+                let read =
+                    file.read_at(&mut bytes, at(leaf, which)).expect("a file that is open can be read");
                 if read == 8 { u64::from_le_bytes(bytes) } else { 0 }
             }
         }
@@ -73,7 +74,8 @@ impl Sources {
             Self::Shared(file) => {
                 let next = self.get(leaf, which) + 1;
                 // Eight bytes that are aligned go in one piece.
-                file.write_all_at(&next.to_le_bytes(), at(leaf, which)).expect("a file that is open can be written");
+                file.write_all_at(&next.to_le_bytes(), at(leaf, which))
+                    .expect("a file that is open can be written");
                 next
             }
         }

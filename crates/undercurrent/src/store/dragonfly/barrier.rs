@@ -117,7 +117,9 @@ fn judge(workspaces: &Workspaces, known: &Known, answer: Value) -> Result<Found,
     for known in [&known.applied, &known.seen] {
         match standing(known.at.position) {
             _ if pos < known.at.position.0 => return Ok(Found::Elsewhere),
-            Some(nonce) if *nonce != *known.nonce && !skips(Step::NoncesCompared) => return Ok(Found::Elsewhere),
+            Some(nonce) if *nonce != *known.nonce && !skips(Step::NoncesCompared) => {
+                return Ok(Found::Elsewhere);
+            }
             Some(_) => {}
             None => jump = true,
         }

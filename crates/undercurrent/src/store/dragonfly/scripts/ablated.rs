@@ -9,7 +9,11 @@ const LINES: [(Step, &str, &str); 10] = [
     (Step::LastRepeatsIncarnation, " or redis.call('HGET', last, 'inc') ~= inc", ""),
     (Step::LastRepeatsIncarnation, "if redis.call('HGET', last, 'inc') ~= inc then", "if not inc then"),
     (Step::LapseTakesPosition, "    take('d')\n", ""),
-    (Step::LapseTakesPosition, "    record(table.concat(lines, '\\n'), '', 'nobody vouched for it in time')\n", ""),
+    (
+        Step::LapseTakesPosition,
+        "    record(table.concat(lines, '\\n'), '', 'nobody vouched for it in time')\n",
+        "",
+    ),
     (Step::ClaimBeginsAnew, "  if lost then\n", "  if not inc then\n"),
     (Step::NoncesCompared, "~= ARGV[i + 1] then", "== '' then"),
     (Step::NoncesCompared, "== known_nonce", "~= ''"),
@@ -35,9 +39,11 @@ pub(super) fn text(text: &str) -> String {
 /// Moves the part of PUBLISH that writes ids before the part that writes events.
 fn ids_first(text: &str) -> Option<String> {
     let (before, rest) = text.split_once("local stamp = inc")?;
-    let (events, rest) = rest.split_once("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    -- Two halves")?;
+    let (events, rest) =
+        rest.split_once("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    -- Two halves")?;
     let (ids, end) = rest.split_once("return answer('new')")?;
-    let ids = format!("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    -- Two halves{ids}");
+    let ids =
+        format!("for _, one in ipairs(stream) do\n  if one.next > one.seq then\n    -- Two halves{ids}");
     Some(format!("{before}{ids}local stamp = inc{events}return answer('new'){end}"))
 }
 
