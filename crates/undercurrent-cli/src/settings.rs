@@ -230,7 +230,9 @@ mod tests {
         let given = settings(dir.path(), toml, &["--store", "rediss://b:2"]).unwrap().engine;
         assert_eq!(given.shared.unwrap().url.to_string(), "rediss://b:2");
         assert!(settings(dir.path(), toml, &["--store", "embedded"]).unwrap().engine.shared.is_none());
-        for wrong in ["[store]\nurl = 'redis://a'\ncert = 'c'", "[store]\nurl = 'http://a'", "[store]\nca = 'c'"] {
+        for wrong in
+            ["[store]\nurl = 'redis://a'\ncert = 'c'", "[store]\nurl = 'http://a'", "[store]\nca = 'c'"]
+        {
             assert!(settings(dir.path(), wrong, &[]).is_err(), "`{wrong}` was accepted");
         }
     }
