@@ -20,13 +20,13 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal $(, after $part:literal)?)*) => {
+    ($($name:ident = $file:literal after $($part:literal)+;)*) => {
         $(
             #[doc = concat!("The step of `", $file, ".lua`.")]
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
                 let parts = [
                     include_str!("scripts/enter.lua"),
-                    $(include_str!(concat!("scripts/", $part, ".lua")),)?
+                    $(include_str!(concat!("scripts/", $part, ".lua")),)+
                     include_str!(concat!("scripts/", $file, ".lua")),
                 ];
                 Script::new($file, parts.concat())
@@ -45,22 +45,26 @@ macro_rules! scripts {
 pub(super) static CLAIM: LazyLock<Script> =
     LazyLock::new(|| Script::new("claim", include_str!("scripts/claim.lua").to_owned()));
 
+// What takes a position comes after `order`, what evaluates the predicate after `predicate` too, all else after `in_time`.
 scripts! {
-    BARRIER = "barrier"
-    PUBLISH = "publish"
-    READ = "read", after "entry"
-    COMMIT = "commit", after "entry"
-    JUDGE = "judge"
-    RELEASE = "release"
-    LAST = "last"
-    RENEW = "renew"
-    READ_LOG = "read_log"
-    READ_STREAM = "read_stream"
-    TAIL = "tail"
-    STREAMS = "streams"
-    CREATE = "create"
-    DELETE = "delete"
-    FACTS = "facts"
-    LATEST = "latest"
-    ROWS = "rows"
+    LAPSE = "lapse" after "order";
+    PUBLISH = "publish" after "order";
+    RENEW = "renew" after "order";
+    READ = "read" after "order" "predicate" "entry";
+    COMMIT = "commit" after "order" "predicate" "entry";
+    JUDGE = "judge" after "order" "predicate";
+    RELEASE = "release" after "in_time";
+    LAST = "last" after "order" "predicate";
+    READ_LOG = "read_log" after "in_time";
+    READ_STREAM = "read_stream" after "in_time";
+    TAIL = "tail" after "in_time";
+    STREAMS = "streams" after "in_time";
+    CREATE = "create" after "in_time";
+    DELETE = "delete" after "order";
+    FACTS = "facts" after "in_time";
+    LATEST = "latest" after "in_time";
+    ROWS = "rows" after "in_time";
+    RETAIN = "retain" after "in_time";
+    FORGET = "forget" after "order";
+    TURN = "turn" after "in_time";
 }

@@ -1,3 +1,7 @@
 //! Tests against real servers.
 
+mod addresses;
 mod contract;
+mod faults;
+mod nodes;
+mod support;
