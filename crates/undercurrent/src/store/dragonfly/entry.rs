@@ -132,8 +132,19 @@ impl Entries {
 async fn judge(link: &Link, commit: Commit<'_>) -> Result<Committed, StoreError> {
     let workspaces = &link.keys.workspaces;
     let announced = commit.announce.map_or("".into(), |key| workspaces.outward(key.as_str()));
-    let mut call =
-        Call::of(&JUDGE).arg(incarnation_text(commit.h.inc)).number(commit.h.position.0).arg(announced);
+    let nonce: Arc<str> = if commit.h.position <= link.order.known().applied.at.position {
+        "".into()
+    } else if let Some(nonce) = link.order.nonce_of(commit.h) {
+        nonce
+    } else {
+        // Nobody can say that the position was not given twice.
+        return Ok(Committed::Moved);
+    };
+    let mut call = Call::of(&JUDGE)
+        .arg(incarnation_text(commit.h.inc))
+        .number(commit.h.position.0)
+        .arg(&*nonce)
+        .arg(announced);
     commit.closure.iter().for_each(|name| call.push(workspaces.outward(name.as_str())));
     let mut answer = link.ask(&call).await?;
     let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;

@@ -1,7 +1,8 @@
 //! The steps that run on the server, each of them atomic.
 //!
-//! All but CLAIM begin with `enter.lua`, which proves where they run. What their text has to keep so that they run on
-//! Redis, Valkey and Dragonfly alike is checked by the tests.
+//! All but CLAIM come after `enter.lua`, which proves where they run; those that take a position also after `order.lua`,
+//! those that evaluate the predicate after `predicate.lua`, and those that do neither after `in_time.lua`.
+//! What their text has to keep so that they run on Redis, Valkey and Dragonfly alike is checked by the tests.
 
 use std::sync::LazyLock;
 
@@ -45,7 +46,6 @@ macro_rules! scripts {
 pub(super) static CLAIM: LazyLock<Script> =
     LazyLock::new(|| Script::new("claim", include_str!("scripts/claim.lua").to_owned()));
 
-// What takes a position comes after `order`, what evaluates the predicate after `predicate` too, all else after `in_time`.
 scripts! {
     LAPSE = "lapse" after "order";
     PUBLISH = "publish" after "order";

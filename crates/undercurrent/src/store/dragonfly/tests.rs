@@ -4,4 +4,5 @@ mod addresses;
 mod contract;
 mod faults;
 mod nodes;
+mod scripts;
 mod support;

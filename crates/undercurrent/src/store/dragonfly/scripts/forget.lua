@@ -4,7 +4,7 @@ local excess = redis.call('ZCARD', facts) - most
 local reply = {'ok', digits(pos), nonce, digits(now)}
 if #ARGV == 7 then
   if excess > 0 then
-    for i, name in ipairs(redis.call('ZRANGE', facts, 0, math.min(excess, 100) - 1)) do reply[i + 4] = name end
+    for i, name in ipairs(redis.call('ZRANGE', facts, 0, digits(math.min(excess, 100) - 1))) do reply[i + 4] = name end
   end
   return reply
 end

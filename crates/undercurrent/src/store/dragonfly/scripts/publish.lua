@@ -40,7 +40,9 @@ end
 for _, one in ipairs(stream) do
   one.given = {}
   if one.half then
-    for _, half in ipairs(one.older and {one.a, one.b} or {one[one.half]}) do
+    local halves = {one.half == 'b' and one.b or one.a}
+    if one.older then halves = {one.a, one.b} end
+    for _, half in ipairs(halves) do
       for from = 1, #one.ids, 1000 do
         local to = math.min(from + 999, #one.ids)
         local values = redis.call('HMGET', half, unpack(one.ids, from, to))
@@ -194,17 +196,18 @@ end
 for _, one in ipairs(stream) do
   if one.next > one.seq then
     -- Two halves, so that ten minutes or 2^20 ids are always known, and hardly more than twice that.
+    local half = one.half == 'b' and one.b or one.a
     local full = not one.half or now - one.since >= 600000
     if math.floor(one.seq / 4096) < math.floor(one.next / 4096) then
-      full = full or redis.call('HLEN', one[one.half]) >= 1048576
+      full = full or redis.call('HLEN', half) >= 1048576
     end
     if full then
       if one.half then redis.call('HSET', one.meta, 'older', '1') end
       one.half = one.half == 'a' and 'b' or 'a'
-      redis.call('UNLINK', one[one.half])
+      half = one.half == 'b' and one.b or one.a
+      redis.call('UNLINK', half)
       redis.call('HSET', one.meta, 'half', one.half, 'since', digits(now))
     end
-    local half = one[one.half]
     local flat = {}
     for _, e in ipairs(event) do
       if e.stream == one and not e.dup then
