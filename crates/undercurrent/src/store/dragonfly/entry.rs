@@ -11,7 +11,7 @@ use super::connection::{Answer, Call, Link};
 use super::entry_text::{self, Clock, Text};
 use super::names::Workspaces;
 use super::reply::Malformed;
-use super::scripts::{COMMIT, JUDGE, READ, RELEASE, TAIL};
+use super::scripts::{COMMIT, JUDGE, LAPSE, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
 
 /// How long a node that fills a key is waited for. It only saves double work, so a slow fill is overtaken.
@@ -71,8 +71,7 @@ impl Entries {
         let seen = *self.clock.lock();
         match seen {
             Some(clock) => Ok(clock),
-            // Of no stream: what comes with every answer is enough.
-            None => Ok(self.see(&link.ask(&Call::of(&TAIL)).await?)),
+            None => Ok(self.see(&link.ask(&Call::of(&LAPSE)).await?)),
         }
     }
 

@@ -37,21 +37,19 @@ for e = 1, tonumber(arg()) do
   ids[#ids + 1] = one.id
   event[e] = one
 end
-for _, one in ipairs(stream) do
-  one.given = {}
-  if one.half then
-    local halves = {one.half == 'b' and one.b or one.a}
-    if one.older then halves = {one.a, one.b} end
-    for _, half in ipairs(halves) do
-      for from = 1, #one.ids, 1000 do
-        local to = math.min(from + 999, #one.ids)
-        local values = redis.call('HMGET', half, unpack(one.ids, from, to))
-        for i = from, to do
-          if values[i - from + 1] then one.given[one.ids[i]] = values[i - from + 1] end
-        end
-      end
+local function recall(one, half)
+  for from = 1, #one.ids, 1000 do
+    local to = math.min(from + 999, #one.ids)
+    local values = redis.call('HMGET', half, unpack(one.ids, from, to))
+    for i = from, to do
+      if values[i - from + 1] then one.given[one.ids[i]] = values[i - from + 1] end
     end
   end
+end
+for _, one in ipairs(stream) do
+  one.given = {}
+  if one.half then recall(one, one.half == 'b' and one.b or one.a) end
+  if one.older then recall(one, one.half == 'b' and one.a or one.b) end
   one.next = one.seq
 end
 local fresh = 0
