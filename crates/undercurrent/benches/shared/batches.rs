@@ -29,7 +29,7 @@ pub(crate) async fn run(server: &Server, rounds: usize) {
             for _ in 0..BATCH {
                 pipeline.cmd("XADD").arg("raw:batch").arg("*").arg("event").arg(&data).ignore();
             }
-            let _: () = pipeline.query_async(&mut connection).await.expect("they are added");
+            pipeline.exec_async(&mut connection).await.expect("they are added");
         }
         let peer = start.elapsed().as_secs_f64();
         let events = (BATCH * BATCHES) as f64 / 1000.0;

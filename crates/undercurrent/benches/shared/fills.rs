@@ -32,12 +32,8 @@ pub(crate) async fn run(server: &Server, rounds: usize) {
             let name = format!("raw:{round}:{i}");
             let _: Option<Vec<u8>> =
                 redis::cmd("GET").arg(&name).query_async(&mut connection).await.expect("an answer");
-            let _: () = redis::cmd("SET")
-                .arg(&name)
-                .arg(&VALUE)
-                .query_async(&mut connection)
-                .await
-                .expect("it is set");
+            let mut set = redis::cmd("SET");
+            set.arg(&name).arg(&VALUE[..]).exec_async(&mut connection).await.expect("it is set");
             peers.push(start.elapsed().as_secs_f64() * 1e6);
         }
         times.add(percentile(&mut ours, 50), percentile(&mut peers, 50));

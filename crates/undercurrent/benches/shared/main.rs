@@ -14,6 +14,8 @@ mod node;
 mod reads;
 mod turns;
 
+use std::time::Duration;
+
 use undercurrent_servers::{Server, Setup};
 
 fn main() {
@@ -39,7 +41,7 @@ fn main() {
             batches::run(&server, rounds(5, 31)).await;
         }
         if wanted("idle") {
-            idle::run(&server, rounds(3, 20)).await;
+            idle::run(&server, Duration::from_secs(if short { 3 } else { 20 })).await;
         }
     });
 }

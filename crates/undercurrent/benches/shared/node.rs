@@ -100,8 +100,8 @@ pub(crate) async fn raw(server: &Server) -> MultiplexedConnection {
     made.expect("a connection")
 }
 
-/// Returns how many commands the server has run, those inside of scripts and transactions among them; and how many of
-/// them were requests that some client waited for.
+/// Returns how many commands the server has run, those inside of scripts and transactions among them, and of each how
+/// many.
 pub(crate) async fn commands(connection: &mut MultiplexedConnection) -> (u64, Vec<(String, u64)>) {
     let told: String =
         redis::cmd("INFO").arg("commandstats").query_async(connection).await.expect("statistics");

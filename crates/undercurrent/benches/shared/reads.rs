@@ -27,8 +27,8 @@ pub(crate) async fn run(server: &Server, rounds: usize) {
     let read = Arc::new(key("some/longer/path/of/a/key"));
     node.read(&read, Level::Fresh).await;
     let mut connection = raw(server).await;
-    let _: () =
-        redis::cmd("SET").arg("raw").arg(&VALUE).query_async(&mut connection).await.expect("it is set");
+    let mut set = redis::cmd("SET");
+    set.arg("raw").arg(&VALUE[..]).exec_async(&mut connection).await.expect("it is set");
     one(&node, &read, &connection, rounds).await;
     many(&node, &read, &connection, rounds).await;
     bounded(&node, rounds).await;
@@ -127,6 +127,8 @@ async fn bounded(node: &Node, rounds: usize) {
     let bound = Level::Bounded(Duration::from_secs(1));
     for _ in 0..rounds {
         node.read(&keys[0], bound).await;
+        // So that a processor that others have for a moment does not end the round.
+        node.store.barrier().await.expect("the store is open");
         let our = hits(node, &keys, bound);
         turns.add(our, hits(&embedded, &keys, Level::Fresh));
     }
