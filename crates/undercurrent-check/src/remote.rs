@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, broadcast, watch};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
-    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published,
-    ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
+    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Outcome, Page, PublishError,
+    Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
     StreamSettings, StreamState,
 };
 use undercurrent::types::Position;
@@ -112,6 +112,15 @@ impl Store for Remote {
 
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>> {
         Box::pin(self.send(batch))
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        source: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        self.inner.outcome(stream, source, id)
     }
 
     fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Publish an event, or one per line of stdin, and print the acknowledgement
     Publish(Publish),
+    /// Say what became of an event: after a publish whose answer was lost
+    Outcome(Outcome),
     /// Print the events of a stream: history, then live
     Tail(Tail),
     /// Print a piece of context, exactly
@@ -194,7 +196,7 @@ pub(crate) struct Serve {
     /// The directories to watch; only what lies below them can be read
     #[arg(value_name = "DIR")]
     pub(crate) roots: Vec<PathBuf>,
-    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[[command]]`, `[http]`; flags and environment go before it
+    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[quota]`, `[[command]]`, `[http]`; flags and environment go before it
     #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where to listen, on loopback: port 0 takes a free one [default: 127.0.0.1:7433, or a free port]
@@ -256,6 +258,24 @@ pub(crate) struct Publish {
     /// One event per line of stdin: its data with --type, a whole CloudEvent without
     #[arg(long)]
     pub(crate) lines: bool,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent publish sessions/42 --type message --id 7     the answer was lost
+  undercurrent outcome sessions/42 7                         was it published, and where?
+
+Exit code 0: it is there. Exit code 3: it is not known among the last 1048576 ids of the last 10 minutes. Exit code 4: it is
+under way. Publishing it again with the same id is safe at any time.")]
+pub(crate) struct Outcome {
+    /// The stream that it was published to
+    pub(crate) stream: StreamName,
+    /// Its id
+    pub(crate) id: String,
+    /// The component that said it [default: user/<your login>]
+    #[arg(long)]
+    pub(crate) source: Option<EventSource>,
 }
 
 #[derive(Debug, ArgGroup)]

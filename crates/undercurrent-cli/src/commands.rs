@@ -3,6 +3,7 @@
 mod context;
 mod doctor;
 mod operate;
+mod outcome;
 mod publish;
 mod rules;
 mod serve;
@@ -33,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         // One is a daemon, and the others may do without.
         Command::Serve(_) | Command::Rules { .. } | Command::Doctor(_) => Ok(ExitCode::SUCCESS),
         Command::Publish(publish) => publish::run(publish, &client, json).await,
+        Command::Outcome(asked) => outcome::run(asked, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
         Command::Get(get) => context::get(get, &client, json).await,
         Command::Put(put) => context::put(put, &client, json).await,

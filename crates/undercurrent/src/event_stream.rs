@@ -9,7 +9,9 @@ mod error;
 mod explain;
 pub(crate) mod health;
 mod install;
+mod outcome;
 mod publish;
+mod quota;
 mod read;
 mod read_set;
 mod redact;
@@ -19,13 +21,15 @@ mod streams;
 mod subscribe;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use undercurrent_types::wire::SourceStatus;
 
+use self::quota::Quota;
 use self::read_set::ReadSets;
 use crate::cache::Cache;
 use crate::rules::RuleSet;
@@ -35,6 +39,7 @@ use crate::stream::Ephemeral;
 pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
 pub use publish::Outgoing;
+pub use quota::{OverQuota, QuotaOptions};
 pub use read::{Get, ReadKey, Reading};
 pub use read_set::SessionGet;
 pub use redact::Redactor;
@@ -55,6 +60,10 @@ struct Parts {
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
+    /// Set once, before anything is published; empty where producers have no limits.
+    quota: OnceLock<Quota>,
+    /// From when the times of the quota are counted.
+    begun: Instant,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
 }
@@ -93,7 +102,26 @@ impl EventStream {
         let sources = Mutex::default();
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
-        Self(Arc::new(Parts { namespace, store, cache, rules, redactor, read_sets, ephemeral, sources }))
+        let (quota, begun) = (OnceLock::new(), Instant::now());
+        Self(Arc::new(Parts {
+            namespace,
+            store,
+            cache,
+            rules,
+            redactor,
+            read_sets,
+            ephemeral,
+            quota,
+            begun,
+            sources,
+        }))
+    }
+
+    /// Sets how much each producer may publish from here on; the first call holds.
+    pub fn limit_producers(&self, options: QuotaOptions) {
+        if options.is_limited() {
+            self.0.quota.get_or_init(|| Quota::new(options));
+        }
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use etcetera::BaseStrategy;
 
 use crate::cache::{Cache, CacheOptions};
-use crate::event_stream::{EventStream, PublishError, Redactor};
+use crate::event_stream::{EventStream, PublishError, QuotaOptions, Redactor};
 use crate::loaders::{self, Command, CommandError, CommandLoader, HttpError, HttpLoader, HttpOptions};
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
@@ -35,6 +35,8 @@ pub struct Config {
     pub secrets: Vec<String>,
     /// Whether the forms of common keys are treated as secrets too.
     pub secret_patterns: bool,
+    /// How much each producer may publish; no limit unless one is set.
+    pub quota: QuotaOptions,
     /// The bounds of the memory of values.
     pub cache: CacheOptions,
     /// The sizes of the log.
@@ -52,6 +54,7 @@ impl Default for Config {
             http: HttpOptions::default(),
             secrets: Vec::new(),
             secret_patterns: true,
+            quota: QuotaOptions::default(),
             cache: CacheOptions::default(),
             store: StoreOptions::default(),
         }
@@ -171,6 +174,7 @@ impl EventStream {
         let redactor = Redactor::new(config.secrets);
         let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
+        events.limit_producers(config.quota);
         events.install_rules().await?;
         events.keep_read_sets().await;
         if workspace.roots().next().is_some() {

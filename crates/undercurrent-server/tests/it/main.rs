@@ -8,5 +8,7 @@ mod follow;
 mod guard;
 mod kit;
 mod life;
+mod outcome;
+mod quota;
 mod refusals;
 mod streams;

@@ -2,6 +2,7 @@
 
 use undercurrent_types::{ErrorBody, ErrorCode, EventError, KeyError, StreamNameError};
 
+use super::quota::{OverQuota, wait_ms};
 use crate::cache::{LoadError, PutError, ReadError};
 use crate::store;
 use crate::store::ReadStreamError;
@@ -31,6 +32,9 @@ pub enum PublishError {
         /// Which one.
         attribute: String,
     },
+    /// The producer has published too much of late.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// A name that only sources may move.
     #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
     Name(undercurrent_types::Name),
@@ -94,6 +98,10 @@ impl PublishError {
             Self::Stream(_) => (ErrorCode::InvalidStream, None),
             Self::Event { error, index } if error.is_over_limit() => (ErrorCode::TooLarge, Some(*index)),
             Self::Event { index, .. } => (ErrorCode::InvalidEvent, Some(*index)),
+            Self::OverQuota(over) => {
+                let retry_after_ms = Some(wait_ms(over.wait));
+                return ErrorBody { retry_after_ms, ..ErrorBody::new(ErrorCode::Busy, self.to_string()) };
+            }
             Self::Secret { .. } => (ErrorCode::InvalidEvent, None),
             Self::Name(_) => (ErrorCode::InvalidKey, None),
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {

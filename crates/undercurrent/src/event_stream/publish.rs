@@ -35,8 +35,8 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// Fails when the event is invalid or the store refuses it; nothing was published then, unless the error says that
-    /// it is unknown.
+    /// Fails when the event is invalid, its producer is over its quota or the store refuses it; nothing was published
+    /// then, unless the error says that it is unknown.
     pub async fn publish<S>(&self, stream: S, event: Event) -> Result<Ack, PublishError>
     where
         S: TryInto<StreamName>,
@@ -59,13 +59,16 @@ impl EventStream {
         names: Vec<Invalidation>,
         cause: &str,
     ) -> Result<Vec<Ack>, PublishError> {
+        for (index, outgoing) in events.iter().enumerate() {
+            outgoing.event.validate().map_err(|error| PublishError::Event { index, error })?;
+        }
+        self.admit(events.iter().map(|outgoing| &outgoing.event))?;
         let mut batch = Batch::moving(names, cause);
         batch.events.reserve(events.len());
         let mut told = Vec::with_capacity(events.len());
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
             let Outgoing { stream, event, durability, expected_seq } = outgoing;
-            event.validate().map_err(|error| PublishError::Event { index, error })?;
             for name in self.handle_cache_invalidation(&event) {
                 if moved.insert(name.clone()) {
                     batch.names.push(Invalidation::by(name, index));
@@ -96,9 +99,10 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// Fails when the event is invalid or an attribute carries a secret.
+    /// Fails when the event is invalid, its producer is over its quota or an attribute carries a secret.
     pub fn publish_ephemeral(&self, stream: &StreamName, event: Event) -> Result<usize, PublishError> {
         event.validate().map_err(|error| PublishError::Event { index: 0, error })?;
+        self.admit([&event])?;
         let event = self.0.redactor.redact(event)?;
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let (inc, position) = (self.0.store.horizon().incarnation(), self.0.store.visible());
@@ -112,6 +116,14 @@ impl EventStream {
             subject: event.subject.as_deref().map(text),
             id: text(&event.id),
         }))
+    }
+
+    /// Asks the quotas of the events' producers, where there are any.
+    fn admit<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Result<(), PublishError> {
+        match self.0.quota.get() {
+            Some(quota) => Ok(quota.admit(events, self.0.begun.elapsed())?),
+            None => Ok(()),
+        }
     }
 
     /// Turns an event into the names that it makes stale, by the rules of the namespace.

@@ -25,6 +25,7 @@ mod last;
 mod latest;
 mod log;
 mod manage;
+mod outcome;
 mod publish;
 mod queue;
 mod reader;
@@ -67,6 +68,7 @@ use self::last::{Last, Standing};
 use self::latest::State;
 use self::log::{Log, now_ms};
 use self::manage::Done;
+use self::outcome::{Awaiting, Place as IdPlace};
 use self::publish::{BLOCK, Draft};
 use self::queue::{Failure, Queue, Refused};
 use self::recover::{Sizes, recover};
@@ -74,8 +76,8 @@ use self::scrub::Scrub;
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
-    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Page, PublishError, Published,
-    ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
+    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Outcome, Page, PublishError,
+    Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
     StreamSettings, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
@@ -174,6 +176,7 @@ impl EmbeddedStore {
             id_hasher: replay.id_hasher,
             horizon: Horizon::starting_at(recovered.incarnation, position),
             room: Arc::new(Semaphore::new(ROOM)),
+            awaiting: Awaiting::default(),
             order: Mutex::new(order),
             streams,
             last: RwLock::new(Last::starting_at(position, options.names)),
@@ -220,15 +223,40 @@ impl EmbeddedStore {
     async fn publish_batch(&self, batch: Batch) -> Result<Published, PublishError> {
         let shared = &self.shared;
         let draft = Draft::new(shared, batch)?;
-        let room = match shared.room_now(&draft) {
-            // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
-            None if draft.must_be_logged() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
-            room => room,
+        let placed = match shared.room_now(&draft) {
+            None if draft.must_be_logged() => {
+                // Until it has its place, or is dropped without one.
+                let _waits = shared.awaiting.enter(draft.ids());
+                // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
+                let room = shared.room.clone().acquire_many_owned(draft.room()).await.ok();
+                shared.place(&draft, room)?
+            }
+            room => shared.place(&draft, room)?,
         };
-        let placed = shared.place(&draft, room)?;
         drop(draft);
         let Some(done_rx) = placed.done_rx else { return Ok(placed.published) };
         done(done_rx).await.map(|()| placed.published)
+    }
+
+    async fn outcome_of(&self, name: &StreamName, source: &str, id: &str) -> Result<Outcome, StoreError> {
+        let (cursor, durability, done_rx) = match self.shared.place_of(name, source, id) {
+            IdPlace::At(cursor, durability, done_rx) => (cursor, durability, done_rx),
+            IdPlace::Awaited => return Ok(Outcome::UnderWay),
+            IdPlace::Nowhere => return Ok(Outcome::NotKnown),
+        };
+        if let Some(done_rx) = done_rx {
+            match done(done_rx).await {
+                Ok(()) => {}
+                // It was taken back.
+                Err(PublishError::Full { .. }) => return Ok(Outcome::NotKnown),
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        let page = self.read_page(name, Some(outcome::before(cursor)), 1).await;
+        let record = page.ok().and_then(|page| page.records.into_iter().next());
+        let token =
+            record.map_or_else(|| self.shared.token(self.shared.horizon.applied()), |record| record.token);
+        Ok(Outcome::Published { cursor, token, durability })
     }
 
     async fn create(
@@ -454,6 +482,15 @@ impl Store for EmbeddedStore {
 
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>> {
         Box::pin(self.publish_batch(batch))
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        source: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        Box::pin(self.outcome_of(stream, source, id))
     }
 
     fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {

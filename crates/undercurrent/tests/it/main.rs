@@ -11,6 +11,7 @@ mod kit;
 mod loads;
 mod pattern;
 mod put;
+mod quota;
 mod sessions;
 mod stream;
 mod wait;

@@ -1,6 +1,7 @@
 //! `publish --lines`: the lines of stdin in order, as many at once as are there.
 
 use std::io::{self, BufRead};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use undercurrent_client::{Client, PublishOptions};
@@ -65,7 +66,12 @@ impl Batch<'_> {
         if self.events.is_empty() {
             return Ok(());
         }
-        let options = PublishOptions { expected_seq: None, durability: self.args.durability };
+        let options = PublishOptions {
+            durability: self.args.durability,
+            // Whoever writes the lines waits in turn.
+            patience: Duration::MAX,
+            ..PublishOptions::default()
+        };
         let acks = self.client.publish_batch(&self.args.stream, &self.events, options).await;
         let acks =
             acks.map_err(|error| match error.body().index.and_then(|index| self.numbers.get(index)) {

@@ -2,18 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use undercurrent_types::{Epoch, Seq};
 
 use super::codec::{Fields, Malformed, Out};
 use super::log::random;
-
-/// How many ids are remembered.
-pub(super) const REMEMBERED: usize = 1 << 20;
-/// For how long an id is remembered.
-pub(super) const WINDOW: Duration = Duration::from_secs(600);
+pub(super) use crate::store::{ID_WINDOW as WINDOW, REMEMBERED_IDS as REMEMBERED};
 
 /// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

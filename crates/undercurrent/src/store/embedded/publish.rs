@@ -62,6 +62,11 @@ impl Draft {
         self.size.min(ROOM) as u32
     }
 
+    /// Returns the ids of its events.
+    pub(super) fn ids(&self) -> Vec<IdKey> {
+        self.events.iter().map(|event| event.id).collect()
+    }
+
     pub(super) fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

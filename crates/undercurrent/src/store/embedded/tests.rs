@@ -6,6 +6,7 @@ mod crash;
 mod disk;
 mod durability;
 mod full;
+mod outcome;
 mod recovery;
 mod retention;
 mod scrub;
