@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Outcome(Outcome),
     /// Print the events of a stream: history, then live
     Tail(Tail),
+    /// Print the events of streams as lines that `import` reads
+    Export(Export),
+    /// Publish what `export` printed; what is there already is passed over
+    Import(Import),
     /// Print a piece of context, exactly
     Get(Get),
     /// Put a piece of context that nothing loads, or the state of a task
@@ -311,6 +315,37 @@ pub(crate) struct Tail {
     /// End at the last event there is
     #[arg(long)]
     pub(crate) no_follow: bool,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent export > all.jsonl
+  undercurrent export 'sessions/*' > sessions.jsonl
+  undercurrent export --data ~/.local/state/undercurrent/default > all.jsonl    no daemon has it open
+
+One CloudEvent a line, in the order in which they were published, with the stream as an attribute `stream`.")]
+pub(crate) struct Export {
+    /// The stream, or with a `*` at its end all streams that begin so
+    #[arg(value_name = "STREAM|PATTERN", default_value = "*")]
+    pub(crate) streams: String,
+    /// Open this data directory as `serve` would, instead of asking a daemon
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent import all.jsonl
+  undercurrent export --url http://127.0.0.1:7433 | undercurrent import --url http://127.0.0.1:7434
+
+Streams, order, ids and all attributes are kept; `sequence` and `position` are assigned anew. Lines are published in
+batches, each all or none. A bad line is named, and what stands before it is published: mend it and import again.")]
+pub(crate) struct Import {
+    /// What `export` printed
+    #[arg(value_name = "FILE|-", default_value = "-")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, ArgGroup)]

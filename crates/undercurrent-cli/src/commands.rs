@@ -2,6 +2,8 @@
 
 mod context;
 mod doctor;
+mod export;
+mod import;
 mod operate;
 mod outcome;
 mod publish;
@@ -12,7 +14,7 @@ mod tail;
 
 use std::process::ExitCode;
 
-use crate::args::{Args, Command, RulesVerb};
+use crate::args::{Args, Command, Export, RulesVerb};
 use crate::failure::Failure;
 use crate::target;
 
@@ -28,6 +30,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Command::Doctor(doctor) = &command {
         return doctor::run(&doctor.data, global.json);
     }
+    if let Command::Export(Export { streams, data: Some(data) }) = &command {
+        return export::offline(streams, data).await;
+    }
     let client = target::client(&global).await?;
     let json = global.json;
     match &command {
@@ -36,6 +41,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Publish(publish) => publish::run(publish, &client, json).await,
         Command::Outcome(asked) => outcome::run(asked, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
+        Command::Export(export) => export::run(&export.streams, &client).await,
+        Command::Import(import) => import::run(import, &client, json).await,
         Command::Get(get) => context::get(get, &client, json).await,
         Command::Put(put) => context::put(put, &client, json).await,
         Command::Invalidate(invalidate) => context::invalidate(invalidate, &client, json).await,

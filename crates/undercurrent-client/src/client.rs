@@ -66,6 +66,17 @@ pub struct PutOptions {
     pub max_age: Option<Duration>,
 }
 
+/// Events of one stream, contiguous.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Where to go on.
+    pub next: String,
+    /// Whether the page ends at the last event that there was.
+    pub at_tail: bool,
+}
+
 impl Client {
     /// Makes a client of the daemon at an address such as `http://127.0.0.1:7433`; connects with the first request.
     ///
@@ -165,6 +176,48 @@ impl Client {
         let request =
             self.post_events(stream, options).header(CONTENT_TYPE, "application/cloudevents-batch+json");
         self.patiently(request.body(batch), options.patience).await
+    }
+
+    /// Publishes events of several streams in this order, all or none.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Client::publish_batch`] does.
+    pub async fn publish_in_order(
+        &self,
+        events: &[(StreamName, Event)],
+        patience: Duration,
+    ) -> Result<Vec<wire::Ack>, ClientError> {
+        let mut batch = b"[".to_vec();
+        for (index, (stream, event)) in events.iter().enumerate() {
+            if index > 0 {
+                batch.push(b',');
+            }
+            event.write_json_in_stream(stream, &mut batch);
+        }
+        batch.push(b']');
+        let request = self.request(Method::POST, "/v1/events");
+        let request = request.header(CONTENT_TYPE, "application/cloudevents-batch+json");
+        self.patiently(request.body(batch), patience).await
+    }
+
+    /// Reads up to 1000 events of a stream after a cursor, or from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `gone` where the cursor can not be continued, and as the daemon says.
+    pub async fn page(&self, stream: &StreamName, after: Option<&str>) -> Result<Page, ClientError> {
+        let from = after.unwrap_or("beginning");
+        let request = self.request(Method::GET, &format!("/v1/events/{stream}"));
+        let response = self.send(request.query(&[("from", from), ("limit", "1000")])).await?;
+        let named = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let missing = || self.foreign(format!("its page of events has no `{}`", header::NEXT));
+        let next = named(header::NEXT).ok_or_else(missing)?.to_owned();
+        let at_tail = named(header::AT_TAIL) == Some("true");
+        let body = response.bytes().await.map_err(|error| self.broken(error))?;
+        let events = serde_json::from_slice(&body)
+            .map_err(|error| self.foreign(format!("its page of events does not parse: {error}")))?;
+        Ok(Page { events, next, at_tail })
     }
 
     /// Asks what became of an event, after a publish whose answer did not come. That it is not known is final only

@@ -108,7 +108,7 @@ impl App {
 /// Returns every path with its handler, behind the guard.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/v1/events", get(events::read))
+        .route("/v1/events", get(events::read).post(events::publish_all))
         .route("/v1/events/{*stream}", get(events::read).post(events::publish))
         .route("/v1/outcome", get(outcome::outcome))
         .route("/v1/context", get(context::get).put(context::put).delete(context::invalidate))

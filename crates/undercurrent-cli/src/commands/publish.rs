@@ -1,6 +1,6 @@
 //! `publish`: one event, or one per line of stdin.
 
-mod lines;
+pub(super) mod lines;
 
 use std::process::ExitCode;
 

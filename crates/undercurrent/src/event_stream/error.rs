@@ -108,9 +108,12 @@ impl PublishError {
                 (ErrorCode::Conflict, Some(*index))
             }
             Self::Store(Store::RowConflict { .. }) => (ErrorCode::Conflict, None),
-            Self::Store(Store::TooLarge { .. } | Store::RowTooLarge { .. } | Store::TableFull { .. }) => {
-                (ErrorCode::TooLarge, None)
-            }
+            Self::Store(
+                Store::TooLarge { .. }
+                | Store::RowTooLarge { .. }
+                | Store::TableFull { .. }
+                | Store::TooManyStreams { .. },
+            ) => (ErrorCode::TooLarge, None),
             Self::Store(_) => (ErrorCode::StoreFailed, None),
         };
         ErrorBody { index, ..ErrorBody::new(code, self.to_string()) }

@@ -5,6 +5,7 @@ use undercurrent_types::{Durability, ErrorBody, ErrorCode, StreamName};
 
 use super::EventStream;
 use super::error::PublishError;
+use crate::store;
 use crate::store::{CreateStreamError, Retention, StreamSettings, StreamState};
 
 impl EventStream {
@@ -53,6 +54,7 @@ impl CreateStreamError {
     pub fn body(&self) -> ErrorBody {
         let code = match self {
             Self::OtherDurability { .. } => ErrorCode::Conflict,
+            Self::Refused(store::PublishError::TooManyStreams { .. }) => ErrorCode::TooLarge,
             Self::Refused(_) => ErrorCode::StoreFailed,
         };
         ErrorBody::new(code, self.to_string())

@@ -95,6 +95,8 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// The size of the first file.
     pub first_segment_bytes: u64,
+    /// How many streams there may be; each takes about 400 bytes of memory, and 32 for each mark of its index.
+    pub streams: usize,
     /// How many names have their last invalidation remembered.
     pub names: usize,
     /// How often streams let go what they need not keep; `None` for never.
@@ -108,6 +110,7 @@ impl Default for StoreOptions {
         Self {
             segment_bytes: 64 << 20,
             first_segment_bytes: 8 << 20,
+            streams: 1 << 18,
             names: last::NAMES,
             clean_every: Some(Duration::from_secs(60)),
             full_retry: Duration::from_secs(1),
@@ -179,6 +182,7 @@ impl EmbeddedStore {
             awaiting: Awaiting::default(),
             order: Mutex::new(order),
             streams,
+            most_streams: options.streams,
             last: RwLock::new(Last::starting_at(position, options.names)),
             latest: replay.latest,
             history: Mutex::new(replay.history),

@@ -275,6 +275,8 @@ impl Shared {
             let cursor = Cursor { epoch: tail.epoch, seq };
             plan.push(Planned { cursor, durability: *durability, stream: stream.clone(), duplicate });
         }
+        let new = tails.iter().filter(|(_, (stream, ..))| stream.is_none()).map(|(name, _)| *name);
+        self.streams.check_room(&new.collect::<Vec<_>>(), self.most_streams)?;
         Ok(plan)
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Shared {
     /// The one order. A mutex that the publishing caller holds itself, without I/O and without waiting.
     pub(super) order: Mutex<Order>,
     pub(super) streams: Streams,
+    /// How many there may be.
+    pub(super) most_streams: usize,
     /// Many readers, who ask where a floor says no; written with the order held.
     pub(super) last: RwLock<Last>,
     pub(super) latest: Latest,
