@@ -81,7 +81,7 @@ pub(crate) enum Command {
     },
     /// Take a secret that was stored by mistake out of the log, the last states and the memory
     Scrub(Scrub),
-    /// Read every record of a data directory that no daemon has open, and say what is noteworthy; changes nothing
+    /// Check every record and every index of a data directory that no daemon has open; changes nothing
     Doctor(Doctor),
     /// Say what the daemon is doing
     Status,
@@ -110,13 +110,23 @@ pub(crate) struct Scrub {
 
 #[derive(Debug, ArgGroup)]
 #[command(after_help = "\
+Examples:
+  undercurrent doctor --data ~/.local/state/undercurrent/default
+  undercurrent doctor --data DIR --salvage | undercurrent import
+
 Exit code 0: the log is whole; what is noteworthy is listed, with what opening will do about it. Exit code 1: something
-that was safely on disk is damaged; the error names the file and the byte. Nothing is repaired: restore the file from a
-copy. The file `checkpoint` may always be deleted.")]
+that was safely on disk is damaged, or the checkpoint does not say what the log says; every place is named with its file and
+byte. Opening mends by itself what a crash leaves. Damage can not be undone: restore the file from a copy.")]
 pub(crate) struct Doctor {
     /// The data directory, as `serve` and `status` print it
     #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
     pub(crate) data: PathBuf,
+    /// Move a checkpoint that does not say what the log says out of the way; nothing else is ever changed
+    #[arg(long, conflicts_with = "salvage")]
+    pub(crate) repair: bool,
+    /// Print every event that lies in a whole record, in order, as lines that `import` reads
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) salvage: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         return rules::test(test, &global).await;
     }
     if let Command::Doctor(doctor) = &command {
-        return doctor::run(&doctor.data, global.json);
+        return doctor::run(doctor, global.json);
     }
     if let Command::Export(Export { streams, data: Some(data) }) = &command {
         return export::offline(streams, data).await;

@@ -31,7 +31,7 @@ pub struct Config {
     pub commands: Vec<Command>,
     /// The hosts that `http:` keys may name; none unless some are allowed.
     pub http: HttpOptions,
-    /// Values that must never be stored: they are taken out of the data of events, and refused in attributes.
+    /// Values that must never be stored: they are taken out of the data of events and the output of commands, and refused in attributes.
     pub secrets: Vec<String>,
     /// Whether the forms of common keys are treated as secrets too.
     pub secret_patterns: bool,
@@ -161,18 +161,18 @@ impl EventStream {
             .await
             .expect("opening a store does not panic")?;
         let store: Arc<dyn Store> = Arc::new(store);
+        let redactor = Redactor::new(config.secrets);
+        let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let cache = Cache::new(store.clone(), config.cache);
         for (kind, loader) in loaders::shipped(&workspace, &store) {
             cache.register(kind, loader);
         }
         if let Some(commands) = commands {
-            cache.register("command", Arc::new(commands));
+            cache.register("command", Arc::new(commands.with_redactor(redactor.clone())));
         }
         if let Some(http) = http {
             cache.register("http", Arc::new(http));
         }
-        let redactor = Redactor::new(config.secrets);
-        let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
         events.limit_producers(config.quota);
         events.install_rules().await?;

@@ -4,6 +4,7 @@ use undercurrent_types::{ErrorBody, ErrorCode, EventError, KeyError, StreamNameE
 
 use super::quota::{OverQuota, wait_ms};
 use crate::cache::{LoadError, PutError, ReadError};
+use crate::redact::SecretAttribute;
 use crate::store;
 use crate::store::ReadStreamError;
 use crate::stream::{FilterError, SubscribeError};
@@ -166,5 +167,11 @@ impl FilterError {
     /// Returns the body of the answer on the wire.
     pub fn body(&self) -> ErrorBody {
         ErrorBody::new(ErrorCode::InvalidRequest, self.to_string())
+    }
+}
+
+impl From<SecretAttribute> for PublishError {
+    fn from(SecretAttribute { attribute }: SecretAttribute) -> Self {
+        Self::Secret { attribute }
     }
 }

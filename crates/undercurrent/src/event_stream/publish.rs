@@ -106,7 +106,7 @@ impl EventStream {
         let event = self.0.redactor.redact(event)?;
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let (inc, position) = (self.0.store.horizon().incarnation(), self.0.store.visible());
-        Ok(self.0.ephemeral.publish(Record {
+        Ok(self.0.ephemeral.publish(&Record {
             stream: stream.clone(),
             cursor: self.0.store.tail(stream),
             token: Token { inc, position },

@@ -83,7 +83,7 @@ use super::{
 use crate::ablation::{Gap, Step, gap, skips};
 
 pub use self::error::OpenStoreError;
-pub use self::verify::{Checkup, StreamCheckup, verify};
+pub use self::verify::{Checkup, Finding, FindingKind, StreamCheckup, move_aside, salvage, verify};
 
 /// About how many bytes a page of a stream has at most.
 const PAGE: usize = 1 << 20;

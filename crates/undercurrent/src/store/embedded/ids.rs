@@ -11,10 +11,11 @@ use super::log::random;
 pub(super) use crate::store::{ID_WINDOW as WINDOW, REMEMBERED_IDS as REMEMBERED};
 
 /// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct IdKey(u64, u64);
 
 /// Makes [`IdKey`]s. Shared by all publishers, without a lock. Its keys are random, and kept in the checkpoint.
+#[derive(Clone)]
 pub(super) struct IdHasher(u64, u64);
 
 impl Default for IdHasher {
@@ -58,6 +59,11 @@ pub(super) struct Ids {
 impl Ids {
     pub(super) fn get(&self, key: IdKey) -> Option<Given> {
         self.given.get(&key).copied()
+    }
+
+    /// Returns every id that is remembered.
+    pub(super) fn all(&self) -> impl Iterator<Item = (IdKey, Given)> {
+        self.given.iter().map(|(key, given)| (*key, *given))
     }
 
     /// Remembers an id, and forgets those that the window has passed.
