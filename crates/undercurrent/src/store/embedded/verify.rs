@@ -103,7 +103,7 @@ pub(super) fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<Checkup, OpenStor
     match read {
         Ok((last, stop)) => {
             findings.extend(torn(&all[last], &stop));
-            findings.extend(of_checkpoint(examined, &mut replay, &all)?);
+            findings.extend(of_checkpoint(examined, &replay, &all)?);
         }
         Err(OpenStoreError::Corrupt { path, at, reason }) => {
             let more = damaged(&all, passed_over)?;
@@ -187,7 +187,7 @@ fn damaged(all: &[Arc<Segment>], passed_over: usize) -> Result<Vec<Finding>, Ope
 
 fn of_checkpoint(
     examined: Result<Option<Checkpoint>, Unusable>,
-    by_log: &mut Replay,
+    by_log: &Replay,
     all: &[Arc<Segment>],
 ) -> Result<Vec<Finding>, OpenStoreError> {
     const READS_ALL: &str = "opening reads the whole log and makes another";
@@ -204,7 +204,7 @@ fn of_checkpoint(
         Err(other) => return Err(other),
     }
     let path = all[0].path.with_file_name(CHECKPOINT);
-    let told = agree::differences(&mut replay, by_log, all)
+    let told = agree::differences(&replay, by_log, all)
         .map_err(OpenStoreError::io(&path, "compared with the log"))?;
     Ok(told.into_iter().map(|what| Finding::wrong(CHECKPOINT, what)).collect())
 }

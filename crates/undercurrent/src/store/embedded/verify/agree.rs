@@ -23,8 +23,8 @@ const TOLD: usize = 10;
 ///
 /// Ids are compared where both have them, since the window moves on while they are read.
 pub(super) fn differences(
-    by_checkpoint: &mut Replay,
-    by_log: &mut Replay,
+    by_checkpoint: &Replay,
+    by_log: &Replay,
     all: &[Arc<Segment>],
 ) -> io::Result<Vec<String>> {
     let mut told = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn differences(
         }
     }
     places(by_checkpoint, all, &mut told)?;
-    let [said, known] = [by_checkpoint, by_log].map(|replay| facts(replay));
+    let [said, known] = [by_checkpoint, by_log].map(facts);
     for (what, value) in &known {
         match said.get(what) {
             None => told.push(format!("it does not have {what}")),
@@ -50,7 +50,7 @@ pub(super) fn differences(
 }
 
 /// Writes down everything that the log is asked for, one line each. A value is told by its hash.
-fn facts(replay: &mut Replay) -> BTreeMap<String, String> {
+fn facts(replay: &Replay) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let hash = |value: &[u8]| blake3::hash(value).to_hex()[..12].to_owned();
     for (key, at, stream, state) in replay.latest.all() {
@@ -67,12 +67,13 @@ fn facts(replay: &mut Replay) -> BTreeMap<String, String> {
     }
     let ends = [replay.start, replay.reserved.0, replay.closed_at.map_or(0, |at| at.0), replay.epoch.0];
     facts.insert("the end of the log".to_owned(), format!("{ends:?}"));
-    let unchanged = replay.volatile_epoch;
-    for known in replay.streams(unchanged) {
-        let Epoch(epoch) = known.epoch;
+    for known in replay.streams.values() {
+        // As where the log is opened: no event is left.
+        let oldest = known.index.find(known.tail).map_or(known.tail.next(), |_| known.oldest);
+        let (Epoch(epoch), Epoch(born)) = (known.epoch, known.born);
         let value = format!(
-            "{} in epoch {epoch} from epoch {} on, events {} to {}, {:?}",
-            known.durability, known.born.0, known.oldest, known.tail, known.retention
+            "{} in epoch {epoch} from epoch {born} on, events {oldest} to {}, {:?}",
+            known.durability, known.tail, known.retention
         );
         facts.insert(format!("stream `{}`", known.name), value);
     }
