@@ -1,10 +1,12 @@
-//! What the compiler does not check: who may use whom, how long a file may be, and what is written.
+//! What the compiler does not check: who may use whom, how long a file may be, what is written, and what a script of a
+//! store may do.
 
 mod crates;
 mod files;
 mod modules;
 mod picture;
 mod prints;
+mod scripts;
 mod source;
 
 use std::fmt;
@@ -49,6 +51,7 @@ fn check(root: &Path) -> Result<Vec<Violation>> {
     let mut violations = crates::check(root)?;
     violations.extend(modules::check(&root.join("crates/undercurrent"))?);
     violations.extend(prints::check(&root.join("crates"))?);
+    violations.extend(scripts::check(root)?);
     violations.extend(files::check(root)?);
     for violation in &mut violations {
         if let Ok(short) = violation.file.strip_prefix(root) {

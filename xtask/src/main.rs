@@ -10,7 +10,7 @@ mod step;
 mod test;
 mod tools;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +25,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Installs what is missing, then runs every check and test; stops at the first that fails.
-    Test,
+    Test {
+        /// Verifies the shared store on servers of this program instead: `redis-server`, `valkey-server` or `dragonfly`.
+        #[arg(long, value_name = "PATH", conflicts_with = "store_url")]
+        store_server: Option<PathBuf>,
+        /// Verifies the shared store on this running server instead, as far as that needs no control of it. What is
+        /// written there lies below a prefix of its own and is removed.
+        #[arg(long, value_name = "URL")]
+        store_url: Option<String>,
+    },
     /// Checks what the compiler does not: the module graph, the crate graph, lengths, prints, words, links.
     Lint,
     /// Runs the benches in release mode and prints their figures as a Markdown table.
@@ -48,7 +56,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Test => test::run(root()),
+        Command::Test { store_server: Some(path), .. } => {
+            test::verify_store(root(), test::Server::Program(path))
+        }
+        Command::Test { store_url: Some(url), .. } => test::verify_store(root(), test::Server::Url(url)),
+        Command::Test { .. } => test::run(root()),
         Command::Lint => lint::run(root()),
         Command::Bench { short } => bench::run(root(), short),
         Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),

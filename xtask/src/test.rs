@@ -1,8 +1,8 @@
 //! The one command: every check and test of the repository.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::step::Step;
 use crate::tools;
@@ -11,6 +11,47 @@ use crate::tools;
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install_what_is_missing(root)?;
     steps().iter().try_for_each(|step| step.run(root))
+}
+
+/// A server that the shared store is verified on.
+#[derive(Debug)]
+pub(crate) enum Server {
+    /// A program that is started as often as it is needed.
+    Program(PathBuf),
+    /// One that runs already and is not disturbed.
+    Url(String),
+}
+
+/// Runs everything that concerns the shared store against a server of the caller's choice, and nothing else.
+///
+/// What does not apply to that server is said by name on standard error, by the test that it concerns.
+pub(crate) fn verify_store(root: &Path, server: Server) -> Result<()> {
+    tools::install_what_is_missing(root)?;
+    let (name, value) = match server {
+        // A name alone is looked for in `PATH`; the tests run in other folders than the caller.
+        Server::Program(path) if path.components().count() > 1 => {
+            let path = std::path::absolute(&path).context("the folder of now is not known")?;
+            ("UNDERCURRENT_STORE_SERVER", path.display().to_string())
+        }
+        Server::Program(name) => ("UNDERCURRENT_STORE_SERVER", name.display().to_string()),
+        Server::Url(url) => ("UNDERCURRENT_STORE_URL", url),
+    };
+    let is_there = |package: &str| root.join("crates").join(package).is_dir();
+    store_steps(is_there).into_iter().try_for_each(|step| step.with_env(name, &value).run(root))
+}
+
+/// What concerns the shared store: its contract and its faults, the history checker, many nodes as processes.
+fn store_steps(is_there: impl Fn(&str) -> bool) -> Vec<Step> {
+    let mut steps = vec![
+        Step::tests("servers", "--package undercurrent-servers"),
+        Step::tests("store", "--package undercurrent --lib store::dragonfly"),
+        Step::tests("checker", "--release --package undercurrent-check"),
+    ];
+    // Many nodes as processes of their own.
+    if is_there("undercurrent-nodes") {
+        steps.push(Step::tests("nodes", "--release --package undercurrent-nodes"));
+    }
+    steps
 }
 
 /// Runs seeded workloads under the history checker.
@@ -52,4 +93,20 @@ fn steps() -> Vec<Step> {
         Step::cargo("example", "run --locked --package undercurrent --example embed"),
         Step::cargo("example", "run --locked --package undercurrent --example loader"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_verified_by_its_contract_the_checker_and_many_nodes() {
+        let names = |is_there: bool| {
+            let steps = store_steps(|_| is_there).into_iter().map(|step| step.to_string());
+            steps.filter_map(|step| Some(step.split_once("--package ")?.1.to_owned())).collect::<Vec<_>>()
+        };
+        let without = ["undercurrent-servers", "undercurrent --lib store::dragonfly", "undercurrent-check"];
+        assert_eq!(names(false), without);
+        assert_eq!(names(true), [&without[..], &["undercurrent-nodes"]].concat());
+    }
 }

@@ -9,7 +9,11 @@ use anyhow::{Context, Result, bail};
 use crate::step::Step;
 
 /// A program that tests or checks run, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 1] = [("git", "git")];
+///
+/// The servers listen on ports of their own: what Debian may start as a service on port 6379 is never used. `setpriv`
+/// ends a server with the test that started it.
+const PROGRAMS: [(&str, &str); 3] =
+    [("git", "git"), ("redis-server", "redis-server"), ("setpriv", "util-linux")];
 
 /// Parts of a Rust toolchain that the checks run, and the cargo command that shows whether they are there.
 const COMPONENTS: [(&str, &str); 2] = [("rustfmt", "fmt"), ("clippy", "clippy")];

@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, broadcast, watch};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
-    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Outcome, Page, PublishError,
-    Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
-    StreamSettings, StreamState,
+    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Outcome,
+    Page, PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
+    StoreError, StoreState, StreamSettings, StreamState,
 };
 use undercurrent::types::Position;
 use undercurrent::{Cursor, Key, Name, StreamName, Token};
@@ -85,17 +85,12 @@ impl Remote {
         Ok(published)
     }
 
-    async fn ask_to_commit(
-        &self,
-        h: Token,
-        closure: &[Name],
-        announce: Option<&Key>,
-    ) -> Result<Committed, StoreError> {
+    async fn ask_to_commit(&self, commit: Commit<'_>) -> Result<Committed, StoreError> {
         pause().await;
         let committed = {
             let mut log = self.log.lock().await;
-            let committed = self.inner.commit(h, closure, announce).await?;
-            if let (Committed::Accepted(position), Some(key)) = (committed, announce) {
+            let committed = self.inner.commit(commit).await?;
+            if let (Committed::Accepted(position), Some(key)) = (committed, commit.announce) {
                 log.push_back((position, vec![Name::from(key)]));
             }
             committed
@@ -131,13 +126,21 @@ impl Store for Remote {
         None
     }
 
-    fn commit<'a>(
+    fn commit<'a>(&'a self, commit: Commit<'a>) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(self.ask_to_commit(commit))
+    }
+
+    fn valid<'a>(
         &'a self,
-        h: Token,
         closure: &'a [Name],
-        announce: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
-        Box::pin(self.ask_to_commit(h, closure, announce))
+        as_of: Token,
+    ) -> BoxFuture<'a, Result<Option<Position>, StoreError>> {
+        Box::pin(async move {
+            pause().await;
+            let valid = self.inner.valid(closure, as_of).await;
+            pause().await;
+            valid
+        })
     }
 
     fn still_valid(&self, _closure: &[Name], _as_of: Position) -> Option<Position> {
@@ -169,7 +172,7 @@ impl Store for Remote {
         self.inner.read_log(after, limit)
     }
 
-    fn visible(&self) -> Position {
+    fn visible(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
         self.inner.visible()
     }
 
@@ -185,7 +188,7 @@ impl Store for Remote {
         self.inner.observe()
     }
 
-    fn tail(&self, stream: &StreamName) -> Cursor {
+    fn tail<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Cursor, StoreError>> {
         self.inner.tail(stream)
     }
 
@@ -201,7 +204,7 @@ impl Store for Remote {
         self.inner.delete_stream(stream)
     }
 
-    fn streams(&self) -> Vec<StreamState> {
+    fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamState>, StoreError>> {
         self.inner.streams()
     }
 
@@ -213,19 +216,19 @@ impl Store for Remote {
         self.inner.invalidations(names, limit)
     }
 
-    fn last(&self, name: &Name) -> (Option<Position>, bool) {
-        self.inner.last(name)
+    fn last<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<NameState>, StoreError>> {
+        self.inner.last(names)
     }
 
     fn scrub<'a>(&'a self, secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
         self.inner.scrub(secret)
     }
 
-    fn row(&self, table: &str, id: &str) -> Option<Row> {
+    fn row<'a>(&'a self, table: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
         self.inner.row(table, id)
     }
 
-    fn rows(&self, table: &str) -> Vec<(String, Row)> {
+    fn rows<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<Vec<(String, Row)>, StoreError>> {
         self.inner.rows(table)
     }
 

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::{Args as ArgGroup, Parser, Subcommand};
+use undercurrent::store::dragonfly::{StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
 use undercurrent_types::{
     Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
@@ -133,6 +134,8 @@ pub(crate) struct Doctor {
 pub(crate) enum RulesVerb {
     /// Say which names an event would make stale, and by which rule; publishes nothing
     Test(RulesTest),
+    /// Put the rules of a configuration in force for all nodes of a shared store; those with others stop publishing
+    Apply(Serve),
 }
 
 #[derive(Debug, ArgGroup)]
@@ -210,7 +213,7 @@ pub(crate) struct Serve {
     /// The directories to watch; only what lies below them can be read
     #[arg(value_name = "DIR")]
     pub(crate) roots: Vec<PathBuf>,
-    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[quota]`, `[[command]]`, `[http]`; flags and environment go before it
+    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `workspace`, `store`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[quota]`, `[[command]]`, `[http]`; flags and environment go before it
     #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where to listen, on loopback: port 0 takes a free one [default: 127.0.0.1:7433, or a free port]
@@ -219,15 +222,31 @@ pub(crate) struct Serve {
     /// Where the data lies, outside every DIR [default: a directory of these DIRs in the user's state directory]
     #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// What keeps the events
-    #[arg(long, value_enum, default_value_t = StoreKind::Embedded)]
-    pub(crate) store: StoreKind,
+    /// What keeps events and context: `embedded`, a log in the data directory, or the address of a DragonflyDB, Redis or
+    /// Valkey that other nodes use too [default: embedded]
+    #[arg(long, env = "UNDERCURRENT_STORE", hide_env_values = true, value_name = "embedded|URL")]
+    pub(crate) store: Option<StoreChoice>,
+    /// What the files of this machine are called among those of other nodes of a shared store [default: a name that is
+    /// drawn once and kept in the data directory]
+    #[arg(long, env = "UNDERCURRENT_WORKSPACE", value_name = "NAME")]
+    pub(crate) workspace: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum StoreKind {
-    /// A log in the data directory; needs no server
+/// What keeps events and context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoreChoice {
+    /// A log in the data directory; needs no server.
     Embedded,
+    /// A server that other nodes use too.
+    Shared(StoreUrl),
+}
+
+impl std::str::FromStr for StoreChoice {
+    type Err = StoreUrlError;
+
+    fn from_str(text: &str) -> Result<Self, StoreUrlError> {
+        if text == "embedded" { Ok(Self::Embedded) } else { text.parse().map(Self::Shared) }
+    }
 }
 
 #[derive(Debug, ArgGroup)]

@@ -27,6 +27,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Command::Rules { verb: RulesVerb::Test(test) } = &command {
         return rules::test(test, &global).await;
     }
+    if let Command::Rules { verb: RulesVerb::Apply(serve) } = &command {
+        return rules::apply(serve, &global).await;
+    }
     if let Command::Doctor(doctor) = &command {
         return doctor::run(doctor, global.json);
     }

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use undercurrent::cache::{CacheOptions, Doubt};
 use undercurrent::event_stream::QuotaOptions;
 use undercurrent::rules::RuleSet;
+use undercurrent::store::dragonfly::SharedStoreOptions;
 use undercurrent_server::Listen;
 
-use crate::args::Serve;
+use crate::args::{Serve, StoreChoice};
 use crate::failure::Failure;
 
 /// What a configuration file may say; an unknown word is refused.
@@ -30,6 +31,10 @@ struct File {
     /// What a `fresh` read does with what nobody vouches for: `load` or `refuse`.
     #[serde(default)]
     doubt: Doubt,
+    /// What keeps events and context, as the flag of that name, or with how it is reached.
+    store: Option<StoreFile>,
+    /// What the files of this machine are called on a shared store.
+    workspace: Option<String>,
     /// A file with rules to add to the shipped ones, relative to this one.
     rules: Option<PathBuf>,
     /// How much each producer may publish.
@@ -42,6 +47,52 @@ struct File {
     secret_patterns: Option<bool>,
 }
 
+/// What a configuration file says of a store.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum StoreFile {
+    Choice(String),
+    Shared(SharedFile),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharedFile {
+    url: String,
+    /// What all keys begin with.
+    prefix: Option<String>,
+    /// The certificates of the authorities that are believed, in PEM, relative to the file.
+    ca: Option<PathBuf>,
+    /// The certificate that is shown to the server, and its key.
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+/// Returns how a shared store is reached, where one is chosen.
+fn shared(serve: &Serve, file: Option<StoreFile>) -> Result<Option<SharedStoreOptions>, Failure> {
+    let choice = |text: String| text.parse().map_err(|error| Failure::usage(format!("`store`: {error}")));
+    let (mut chosen, rest) = match file {
+        None => (StoreChoice::Embedded, None),
+        Some(StoreFile::Choice(text)) => (choice(text)?, None),
+        Some(StoreFile::Shared(shared)) => (choice(shared.url.clone())?, Some(shared)),
+    };
+    if let Some(flag) = &serve.store {
+        chosen = flag.clone();
+    }
+    let StoreChoice::Shared(url) = chosen else { return Ok(None) };
+    let mut options = SharedStoreOptions::new(url);
+    if let Some(SharedFile { prefix, ca, cert, key, .. }) = rest {
+        options.prefix = prefix.unwrap_or(options.prefix);
+        options.ca = ca;
+        options.identity = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return Err(Failure::usage("`store`: `cert` and `key` are named together or not at all")),
+        };
+    }
+    Ok(Some(options))
+}
+
 /// Returns what the daemon is made from.
 pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurrent_server::Config, Failure> {
     let file = serve.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
@@ -50,7 +101,10 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
         (None, Some(text)) => text.parse().map_err(|error| Failure::usage(format!("{error}")))?,
         (None, None) => Listen::default(),
     };
+    let shared = shared(serve, file.store)?;
     let mut engine = undercurrent::Config {
+        shared,
+        workspace: serve.workspace.clone().or(file.workspace),
         data: serve.data.clone().or(file.data),
         roots: if serve.roots.is_empty() { file.roots } else { serve.roots.clone() },
         commands: file.commands,
@@ -76,6 +130,9 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let mut file: File = toml::from_str(&text).map_err(|error| refuse(&error))?;
     let beside = path.parent().unwrap_or(Path::new(""));
     file.commands.iter_mut().for_each(|command| command.dir = beside.join(&command.dir));
+    if let Some(StoreFile::Shared(SharedFile { ca, cert, key, .. })) = &mut file.store {
+        ca.iter_mut().chain(cert).chain(key).for_each(|one| *one = beside.join(&one));
+    }
     file.roots
         .iter_mut()
         .chain(&mut file.data)

@@ -41,7 +41,7 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     };
     let incoming = incoming::read(&parts.headers, &received.bytes)?;
     if ephemeral {
-        return pass(engine, &stream, incoming, expected_seq.is_some() || durability.is_some());
+        return pass(engine, &stream, incoming, expected_seq.is_some() || durability.is_some()).await;
     }
     match incoming {
         Incoming::Many(events) if events.is_empty() => Ok(json(&[(); 0])),
@@ -73,7 +73,7 @@ pub(crate) async fn publish_all(State(app): State<Arc<App>>, request: Request) -
 }
 
 /// Hands an event to those who follow, without keeping it.
-fn pass(
+async fn pass(
     engine: &EventStream,
     stream: &StreamName,
     incoming: Incoming,
@@ -85,7 +85,7 @@ fn pass(
     let Incoming::One(event) = incoming else {
         return Err(Refusal::invalid("ephemeral events are sent one by one"));
     };
-    let listeners = engine.publish_ephemeral(stream, *event).map_err(|error| Refusal::from(error.body()))?;
+    let listeners = engine.publish_ephemeral(stream, *event).await.map_err(|error| error.body())?;
     Ok(json(&wire::Passed { listeners }))
 }
 

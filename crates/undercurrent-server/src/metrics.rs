@@ -31,7 +31,8 @@ struct SourceLabels {
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     Params::of(request.uri())?.finish()?;
-    let page = write(&app.engine()?.status(), app.open_subscriptions());
+    let status = app.engine()?.status().await.map_err(|error| error.body())?;
+    let page = write(&status, app.open_subscriptions());
     let page = page.map_err(|error| Refusal::internal(format!("the metrics can not be written: {error}")))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, media_type)], page).into_response())

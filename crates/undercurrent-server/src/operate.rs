@@ -25,7 +25,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Refu
 
 pub(crate) async fn status(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     Params::of(request.uri())?.finish()?;
-    Ok(json(&app.engine()?.status()))
+    Ok(json(&app.engine()?.status().await.map_err(|error| error.body())?))
 }
 
 /// Says which names an event would make stale, and by which rules; publishes nothing.

@@ -68,7 +68,8 @@ impl Reading {
         let start = from.unwrap_or("beginning").parse().map_err(|error: LogCursorError| {
             Refusal::new(undercurrent_types::ErrorCode::InvalidCursor, error.to_string())
         })?;
-        let opened = app.engine()?.subscribe_all(streams, start, filter).map_err(|error| error.body())?;
+        let opened =
+            app.engine()?.subscribe_all(streams, start, filter).await.map_err(|error| error.body())?;
         Ok(Self::Log(Box::new(opened)))
     }
 

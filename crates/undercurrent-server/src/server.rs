@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use undercurrent::store::dragonfly::ConnectError;
 use undercurrent::store::embedded::OpenStoreError;
 use undercurrent::{EventStream, OpenError};
 use undercurrent_types::{ErrorBody, ErrorCode};
@@ -70,7 +71,9 @@ fn open_code(error: &OpenError) -> ErrorCode {
         | OpenError::Command(_)
         | OpenError::Http(_) => ErrorCode::InvalidRequest,
         OpenError::Store(OpenStoreError::InUse { .. }) => ErrorCode::Conflict,
-        OpenError::Local(_) => ErrorCode::Unavailable,
+        OpenError::Workspace(_) => ErrorCode::InvalidRequest,
+        OpenError::OtherRules { .. } => ErrorCode::Conflict,
+        OpenError::Shared(ConnectError::Unreachable { .. }) | OpenError::Local(_) => ErrorCode::Unavailable,
         _ => ErrorCode::StoreFailed,
     }
 }

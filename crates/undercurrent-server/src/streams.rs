@@ -13,7 +13,7 @@ use crate::reply::{Refusal, json};
 
 pub(crate) async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     Params::of(request.uri())?.finish()?;
-    Ok(json(&app.engine()?.streams()))
+    Ok(json(&app.engine()?.streams().await.map_err(|error| error.body())?))
 }
 
 /// Makes a stream, or sets how much one keeps: what is not named stays as it is.
@@ -21,7 +21,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
     let stream = stream_below(request.uri(), PATH)?;
     let mut params = Params::of(request.uri())?;
     let engine = app.engine()?;
-    let mut settings = engine.stream_settings(&stream);
+    let mut settings = engine.stream_settings(&stream).await.map_err(|error| error.body())?;
     if let Some(durability) = params.parse("durability", "`memory`, `page` or `durable`")? {
         settings.durability = durability;
     }

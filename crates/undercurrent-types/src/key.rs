@@ -16,7 +16,7 @@ use crate::name::RESERVED;
 ///
 /// A leading `context:` is accepted and dropped. The paths of `file`, `dir` and `git` keys are absolute and are
 /// normalised by their text alone: `.` and doubled or trailing slashes vanish, `..` takes its parent away. Bytes of a
-/// path that are not UTF-8, control characters and the backslash are written `\xHH`.
+/// path that are not UTF-8, control characters and the backslash are written `\xHH`. `//<workspace>` before the path names the machine that it is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Key(Arc<str>);
@@ -60,11 +60,23 @@ impl Key {
         if rest.is_empty() {
             return Err(refuse("there is nothing after the kind"));
         }
-        if matches!(kind, "file" | "dir" | "git") && rest.starts_with("//") {
-            return Err(refuse(
-                "`//` begins the name of a workspace, which only a shared store has; write one `/`",
-            ));
+        if !OF_WORKSPACES.contains(&kind) {
+            return Ok(Self(bare.into()));
         }
+        let (workspace, rest) = match rest.strip_prefix("//") {
+            None => (String::new(), rest),
+            Some(named) => match named.split_once('/') {
+                Some((workspace, _)) if is_workspace(workspace) => {
+                    (format!("//{workspace}"), &named[workspace.len()..])
+                }
+                _ => {
+                    return Err(refuse(
+                        "`//` begins the name of a workspace, `a–z A–Z 0–9 . _ -`, and a path follows it: \
+                         `file://builder-1/src/main.rs`; a path of one's own begins with one `/`",
+                    ));
+                }
+            },
+        };
         let canonical = match kind {
             "file" | "dir" => normalise(rest),
             "git" => match rest.split_once('#') {
@@ -75,10 +87,11 @@ impl Key {
                     return Err(refuse("expected `git:/root#status`, `#head`, `#diff`, `#log` or `#branch`"));
                 }
             },
-            _ => return Ok(Self(bare.into())),
+            _ if workspace.is_empty() => return Ok(Self(bare.into())),
+            _ => Some(rest.to_owned()),
         };
         let canonical = canonical.ok_or_else(|| refuse("the path is not absolute"))?;
-        Ok(Self(format!("{kind}:{canonical}").into()))
+        Ok(Self(format!("{kind}:{workspace}{canonical}").into()))
     }
 
     /// Returns the key of the file at an absolute path.
@@ -114,8 +127,20 @@ impl Key {
         &self.0
     }
 
-    /// Returns the path of a `file`, `dir` or `git` key: for `git` the root of the repository.
+    /// Returns the workspace that the key names, where it names one: `file://builder-1/src` names `builder-1`. On a
+    /// shared store a key without one is of the machine that it is asked on.
+    pub fn workspace(&self) -> Option<&str> {
+        let (kind, rest) = self.split();
+        let named = rest.strip_prefix("//").filter(|_| OF_WORKSPACES.contains(&kind))?;
+        named.split_once('/').map(|(workspace, _)| workspace)
+    }
+
+    /// Returns the path of a `file`, `dir` or `git` key of this machine: for `git` the root of the repository. None of
+    /// another workspace, whose paths mean nothing here.
     pub fn path(&self) -> Option<PathBuf> {
+        if self.workspace().is_some() {
+            return None;
+        }
         let text = match self.split() {
             ("file" | "dir", path) => path,
             ("git", rest) => rest.split_once('#')?.0,
@@ -139,6 +164,15 @@ impl Key {
     fn split(&self) -> (&str, &str) {
         self.0.split_once(':').expect("a key has a kind")
     }
+}
+
+/// The kinds whose keys belong to a workspace: one machine's tree.
+pub const OF_WORKSPACES: [&str; 4] = ["file", "dir", "git", "command"];
+
+/// Says whether a text can be the name of a workspace: 1 to 64 of `a–z A–Z 0–9 . _ -`.
+pub fn is_workspace(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Says whether the text after `#` names something a repository can be asked.

@@ -25,7 +25,7 @@ pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use durability::{Durability, DurabilityError};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, TypeKind, close_committed};
-pub use key::{Key, KeyError, path_text, text_path};
+pub use key::{Key, KeyError, OF_WORKSPACES, is_workspace, path_text, text_path};
 pub use level::{Level, LevelError, parse_time};
 pub use limit::{LimitError, parse_age, parse_bytes, parse_count};
 pub use log_cursor::{LogCursor, LogCursorError};

@@ -10,10 +10,12 @@
 
 mod answer;
 mod as_of;
+mod elsewhere;
 mod entry;
 mod fill;
 mod flight;
 mod inputs;
+mod kept;
 mod loader;
 mod pace;
 mod put;
@@ -32,13 +34,15 @@ use undercurrent_types::{Key, Level, Name, Version};
 
 use crate::store::{Secret, Store};
 
+pub use crate::store::Moment;
 pub use answer::{Answer, Why};
-pub use entry::{Entry, Moment};
+pub use entry::Entry;
 pub use inputs::Inputs;
 pub use loader::{Barrier, BarrierError, Check, LoadError, Loaded, Loader, Validator};
 pub use put::{PutError, PutOptions};
 pub use read::{ReadError, ReadOptions};
 
+use elsewhere::Elsewhere;
 use entry::{ByLength, ByWeight, Entries};
 use flight::Flights;
 use pace::Failing;
@@ -133,7 +137,7 @@ impl Cache {
 
     /// Returns the level of a read of this key that names none.
     pub fn default_level(&self, key: &Key) -> Level {
-        self.loader(key).map_or(Level::Fresh, |loader| loader.default_level())
+        self.level_of_kind(key)
     }
 
     /// Returns what is in memory under a key, valid or not.
@@ -182,7 +186,8 @@ impl Cache {
 
     /// Returns what loads keys of this kind.
     pub fn loader(&self, key: &Key) -> Option<Arc<dyn Loader>> {
-        self.0.loaders.read().get(key.kind()).cloned()
+        let loader = self.0.loaders.read().get(key.kind()).cloned()?;
+        Some(if key.workspace().is_some() { Arc::new(Elsewhere(loader)) } else { loader })
     }
 
     /// Returns what is rung after each put: listen first, then look, and nothing is missed.

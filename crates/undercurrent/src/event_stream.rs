@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use undercurrent_types::wire::SourceStatus;
+use undercurrent_types::{Key, Position};
 
 use self::quota::Quota;
 use self::read_set::ReadSets;
@@ -56,6 +57,10 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: Cache,
     rules: RuleSet,
+    /// Where the rules stand in a store that other nodes use too. Locked for a copy by each publish.
+    rules_at: Mutex<Option<Position>>,
+    /// What this machine's files are called on a shared store.
+    workspace: OnceLock<String>,
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
@@ -102,16 +107,19 @@ impl EventStream {
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
         let (quota, begun) = (OnceLock::new(), Instant::now());
+        let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
         Self(Arc::new(Parts {
             namespace,
             store,
             cache,
             rules,
+            quota,
+            begun,
+            rules_at,
+            workspace,
             redactor,
             read_sets,
             ephemeral,
-            quota,
-            begun,
             sources,
         }))
     }
@@ -121,6 +129,27 @@ impl EventStream {
         if options.is_limited() {
             self.0.quota.get_or_init(|| Quota::new(options));
         }
+    }
+
+    /// Says once what this machine's files are called on a shared store: a key that names it is one's own.
+    pub(crate) fn name_workspace(&self, name: String) {
+        // It is assembled once.
+        let _ = self.0.workspace.set(name);
+    }
+
+    /// Returns what this machine's files are called on a shared store.
+    pub fn workspace(&self) -> Option<&str> {
+        self.0.workspace.get().map(String::as_str)
+    }
+
+    /// Returns a key as it is called here: without the workspace, where that is this machine's.
+    fn own_key(&self, key: &Key) -> Option<Key> {
+        let own = self.workspace()?;
+        (key.workspace() == Some(own)).then(|| {
+            let rest = &key.rest()["//".len() + own.len()..];
+            let rest = if key.kind() == "command" { &rest[1..] } else { rest };
+            Key::parse(&format!("{}:{rest}", key.kind())).expect("a key without its workspace is a key")
+        })
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.

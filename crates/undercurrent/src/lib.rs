@@ -32,7 +32,7 @@ mod sync;
 pub mod workspace;
 
 pub use event_stream::EventStream;
-pub use runtime::{Config, OpenError};
+pub use runtime::{Config, OpenError, apply_rules};
 pub use undercurrent_types as types;
 pub use undercurrent_types::{
     Cursor, Data, Durability, Event, EventSource, EventType, Key, Level, Name, StreamName, Token, Version,

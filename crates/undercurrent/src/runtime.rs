@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
+use undercurrent_types::is_workspace;
 
 use crate::cache::{Cache, CacheOptions};
 use crate::event_stream::{EventStream, PublishError, QuotaOptions, Redactor};
@@ -13,6 +14,7 @@ use crate::loaders::{self, Command, CommandError, CommandLoader, HttpError, Http
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
 use crate::store::Store;
+use crate::store::dragonfly::{ConnectError, SharedStore, SharedStoreOptions};
 use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
 use crate::workspace::{RootError, Workspace};
 
@@ -41,6 +43,12 @@ pub struct Config {
     pub cache: CacheOptions,
     /// The sizes of the log.
     pub store: StoreOptions,
+    /// The server that keeps streams and context for many nodes; without one they are kept in the data directory, for
+    /// this process. Its namespace is this configuration's.
+    pub shared: Option<SharedStoreOptions>,
+    /// What this machine's files are called among those of other nodes of a shared store; where nothing is named, a
+    /// random name that the data directory keeps. Two nodes may share one only where they see the same files.
+    pub workspace: Option<String>,
 }
 
 impl Default for Config {
@@ -57,6 +65,8 @@ impl Default for Config {
             quota: QuotaOptions::default(),
             cache: CacheOptions::default(),
             store: StoreOptions::default(),
+            shared: None,
+            workspace: None,
         }
     }
 }
@@ -93,6 +103,24 @@ pub enum OpenError {
     /// The store can not be opened.
     #[error(transparent)]
     Store(#[from] OpenStoreError),
+    /// The server of a shared store can not be used.
+    #[error(transparent)]
+    Shared(#[from] ConnectError),
+    /// The text is no name of a workspace.
+    #[error("`{0}` is not the name of a workspace: 1 to 64 of `a–z A–Z 0–9 . _ -`")]
+    Workspace(String),
+    /// The namespace has other rules than this node, and nodes with different rules would not agree on what is stale.
+    #[error(
+        "the namespace `{namespace}` has the rules {installed}, and this node has {own}: start it with those, or put these in force for all with `undercurrent rules apply`"
+    )]
+    OtherRules {
+        /// The namespace.
+        namespace: String,
+        /// The version of its rules.
+        installed: String,
+        /// The version of this node's.
+        own: String,
+    },
     /// A declared command can not be run as declared.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -135,14 +163,15 @@ impl Config {
 }
 
 impl EventStream {
-    /// Opens an engine with the embedded store.
+    /// Opens an engine with the store that is configured: the embedded one, or a shared one.
     ///
-    /// Returns as soon as the log has been recovered. The first walk of the roots goes on behind it; until it has
+    /// Returns as soon as the log has been recovered, or the server has answered. The first walk of the roots goes on behind it; until it has
     /// ended their keys are in doubt, and each read asks the file system.
     ///
     /// # Errors
     ///
-    /// Fails when a root or the data directory can not be used, or another process has the data open.
+    /// Fails when a root or the data directory can not be used, another process has the data open, the server of a
+    /// shared store can not be used, or its namespace has other rules.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let workspace = Arc::new(Workspace::new(config.roots.clone())?);
         // What can be refused is looked at before anything is made.
@@ -155,14 +184,21 @@ impl EventStream {
             None => Config::default_data_dir(&config.roots)?,
         };
         let data = make_outside(&workspace, &data)?;
-        let options = config.store;
-        let dir = data.clone();
-        let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, options))
-            .await
-            .expect("opening a store does not panic")?;
-        let store: Arc<dyn Store> = Arc::new(store);
         let redactor = Redactor::new(config.secrets);
         let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
+        let name = workspace_name(config.workspace, config.shared.is_some(), &data)?;
+        let store: Arc<dyn Store> = match config.shared {
+            Some(shared) => {
+                let workspace = name.clone().unwrap_or(shared.workspace);
+                let options = SharedStoreOptions { namespace: config.namespace.clone(), workspace, ..shared };
+                Arc::new(SharedStore::open(options).await?)
+            }
+            None => {
+                let (options, dir) = (config.store, data.clone());
+                let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, options)).await;
+                Arc::new(opened.expect("opening a store does not panic")?)
+            }
+        };
         let cache = Cache::new(store.clone(), config.cache);
         for (kind, loader) in loaders::shipped(&workspace, &store) {
             cache.register(kind, loader);
@@ -173,9 +209,15 @@ impl EventStream {
         if let Some(http) = http {
             cache.register("http", Arc::new(http));
         }
-        let events = Self::assemble(config.namespace, store, cache, config.rules, redactor);
+        let events = Self::assemble(config.namespace.clone(), store, cache, config.rules, redactor);
         events.limit_producers(config.quota);
-        events.install_rules().await?;
+        if let Some(name) = name {
+            events.name_workspace(name);
+        }
+        if let Err(installed) = events.install_rules().await? {
+            let (namespace, own) = (config.namespace, events.rules().version());
+            return Err(OpenError::OtherRules { namespace, installed, own });
+        }
         events.keep_read_sets().await;
         if workspace.roots().next().is_some() {
             let options = LocalOptions::new(data.join("cookies"));
@@ -187,6 +229,48 @@ impl EventStream {
         }
         Ok(events)
     }
+}
+
+/// Puts the rules of a configuration in force for all nodes of its shared store, and returns their version. Nodes that
+/// have others publish nothing until they are started with these. With an embedded store there is nothing to do.
+///
+/// # Errors
+///
+/// Fails when the server can not be used or accepts nothing.
+pub async fn apply_rules(config: Config) -> Result<String, OpenError> {
+    let version = config.rules.version();
+    let Some(shared) = config.shared else { return Ok(version) };
+    let options = SharedStoreOptions { namespace: config.namespace.clone(), ..shared };
+    let store: Arc<dyn Store> = Arc::new(SharedStore::open(options).await?);
+    let cache = Cache::new(store.clone(), config.cache);
+    let events = EventStream::assemble(config.namespace, store, cache, config.rules, Redactor::default());
+    let applied = events.apply_rules().await;
+    events.close().await;
+    applied?;
+    Ok(version)
+}
+
+/// Returns what this machine's files are called on a shared store, and none without one. A name that is drawn is kept in
+/// the data directory, so that a node finds its own again.
+fn workspace_name(named: Option<String>, is_shared: bool, data: &Path) -> Result<Option<String>, OpenError> {
+    if !is_shared {
+        return Ok(None);
+    }
+    let path = data.join("workspace");
+    let refuse = |error| OpenError::Data { data: data.to_owned(), error };
+    let name = match named {
+        Some(name) => name,
+        None => match std::fs::read_to_string(&path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let drawn = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
+                std::fs::write(&path, format!("{drawn}\n")).map_err(refuse)?;
+                drawn
+            }
+            Err(error) => return Err(refuse(error)),
+        },
+    };
+    if is_workspace(&name) { Ok(Some(name)) } else { Err(OpenError::Workspace(name)) }
 }
 
 /// Makes the data directory and sees that it lies outside every root.

@@ -7,23 +7,30 @@
 mod batch;
 #[cfg(test)]
 mod contract;
+pub mod dragonfly;
 pub mod embedded;
 mod horizon;
+mod kept;
 mod log;
+mod moment;
 mod outcome;
 mod record;
 mod secret;
 mod settings;
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 use undercurrent_types::{Cursor, Durability, Key, Name, Position, Seq, StreamName, Token};
 
 pub use batch::{
-    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowWrite,
+    Batch, Invalidation, Mark, NewEvent, PublishError, Published, PublishedEvent, Row, RowCheck, RowWrite,
 };
 pub use horizon::{Horizon, Slot};
+pub use kept::{Commit, Keep, Kept, KeptEntry, Lease, Over, Read};
 pub use log::{LogCommit, LogPage, ReadLogError};
+pub use moment::Moment;
 pub use outcome::{ID_WINDOW, Outcome, REMEMBERED_IDS};
 pub use record::Record;
 pub(crate) use secret::in_json;
@@ -63,21 +70,60 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the barrier at once, where the order lives in this process; `None` where it takes a round trip.
     fn barrier_now(&self) -> Option<Position>;
 
-    /// Evaluates the predicate with `as_of = h` over these names, and returns the position the value is good for.
+    /// Returns the last barrier that came back, if it was sent no longer ago than this; where the order lives in this
+    /// process, the barrier itself.
+    fn barrier_within(&self, age: Duration) -> Option<Position> {
+        let _ = age;
+        self.barrier_now()
+    }
+
+    /// Says whether the store keeps values for other processes too. Where it does not, memory is their only home.
+    fn keeps_entries(&self) -> bool {
+        false
+    }
+
+    /// Asks what the store keeps under a key, which is a barrier as well: the position returned is not below any
+    /// invalidation that returned before the call.
+    ///
+    /// An entry of another loader version than the one named counts as none. With `lease`, a read that finds nothing
+    /// valid also asks to be the one who fills it; a lease only saves double work.
+    fn read<'a>(
+        &'a self,
+        key: &'a Key,
+        loader_version: Option<u32>,
+        lease: bool,
+    ) -> BoxFuture<'a, Result<Read, StoreError>> {
+        let _ = (key, loader_version, lease);
+        Box::pin(async {
+            let at = self.barrier().await?;
+            Ok(Read { at, known: at.position, kept: Kept::Nothing, lease: Lease::Held })
+        })
+    }
+
+    /// Gives up the lease on a key that was not filled.
+    fn release<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, ()> {
+        let _ = key;
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Evaluates the predicate with `as_of = h` over the names of a value, and returns the position it is good for.
     ///
     /// With `announce` the step also takes a position and sets it for that key, because the value differs from one
-    /// that was still valid: a change found is a change announced.
-    fn commit<'a>(
-        &'a self,
-        h: Token,
-        closure: &'a [Name],
-        announce: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>>;
+    /// that was still valid: a change found is a change announced. A store that keeps entries keeps this one with it,
+    /// and finds such a change in what it keeps by itself.
+    fn commit<'a>(&'a self, commit: Commit<'a>) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
     /// Evaluates the predicate over these names now: the position that an entry may be raised to, if it is valid.
     ///
     /// Asked where a floor says no, which may be another name in the same slot. `None` where it takes a round trip.
     fn still_valid(&self, closure: &[Name], as_of: Position) -> Option<Position>;
+
+    /// Evaluates the predicate over these names as [`Store::still_valid`] does, with a round trip where it takes one.
+    fn valid<'a>(
+        &'a self,
+        closure: &'a [Name],
+        as_of: Token,
+    ) -> BoxFuture<'a, Result<Option<Position>, StoreError>>;
 
     /// Waits until every event up to a position is visible or failed.
     fn settled(&self, at: Position) -> BoxFuture<'_, ()>;
@@ -103,7 +149,7 @@ pub trait Store: Send + Sync + 'static {
     -> BoxFuture<'_, Result<LogPage, ReadLogError>>;
 
     /// Returns the position up to which everything is visible.
-    fn visible(&self) -> Position;
+    fn visible(&self) -> BoxFuture<'_, Result<Position, StoreError>>;
 
     /// Returns a receiver that is told when more has become visible.
     fn watch_visible(&self) -> watch::Receiver<u64>;
@@ -116,7 +162,7 @@ pub trait Store: Send + Sync + 'static {
     fn observe(&self) -> broadcast::Receiver<Record>;
 
     /// Returns the last visible event of a stream: seq 0 where nobody has published.
-    fn tail(&self, stream: &StreamName) -> Cursor;
+    fn tail<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Cursor, StoreError>>;
 
     /// Makes a stream, or sets how much one keeps that is there. It holds over restarts.
     ///
@@ -135,27 +181,32 @@ pub trait Store: Send + Sync + 'static {
     fn delete_stream<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<bool, PublishError>>;
 
     /// Returns every stream with its tail.
-    fn streams(&self) -> Vec<StreamState>;
+    fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamState>, StoreError>>;
 
     /// Returns the last invalidations of any of these names, latest first.
     fn invalidations<'a>(&'a self, names: &'a [Name], limit: usize)
     -> BoxFuture<'a, Vec<InvalidationRecord>>;
 
-    /// Returns the position of a name's last invalidation, where one is remembered, and its mark of doubt.
-    fn last(&self, name: &Name) -> (Option<Position>, bool);
+    /// Returns for each name the position of its last invalidation, where one is remembered, and its mark of doubt.
+    fn last<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<NameState>, StoreError>>;
 
     /// Returns a row of a table, as far as it is durable. Rows are written with [`Store::publish`], and what was
     /// acknowledged is there.
-    fn row(&self, table: &str, id: &str) -> Option<Row>;
+    fn row<'a>(&'a self, table: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<Row>, StoreError>>;
 
     /// Returns the durable rows of a table, by id.
-    fn rows(&self, table: &str) -> Vec<(String, Row)>;
+    fn rows<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<Vec<(String, Row)>, StoreError>>;
 
     /// Takes a secret out of everything that is stored, and returns the names of what said it: their values are others
     /// now, and they have not been moved yet. Every event keeps its place.
     ///
     /// What is published meanwhile may still have it. A crash leaves some of it: ask again.
     fn scrub<'a>(&'a self, secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>>;
+
+    /// Returns the most that an acknowledgement of this store can promise.
+    fn strongest(&self) -> Durability {
+        Durability::Durable
+    }
 
     /// Says whether events are accepted, or why not.
     fn state(&self) -> StoreState;
@@ -173,6 +224,15 @@ pub enum Committed {
     Moved,
     /// Nobody can vouch for a name: only the value's validator can make it useful again.
     InDoubt,
+}
+
+/// What a store remembers of a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NameState {
+    /// The position of its last invalidation; none where none is remembered, which counts as invalidated at `low`.
+    pub position: Option<Position>,
+    /// Whether nobody can vouch for it now.
+    pub in_doubt: bool,
 }
 
 /// Visible events of one stream.
@@ -235,6 +295,14 @@ pub enum StoreError {
     /// The log can not be read.
     #[error("the log can not be read: {0}")]
     Io(String),
+    /// Its server can not be asked now; nothing is known of what was asked.
+    #[error("the store at `{place}` is not available: {reason}")]
+    Unavailable {
+        /// Where it is, without its password.
+        place: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Why a stream can not be read from a cursor.

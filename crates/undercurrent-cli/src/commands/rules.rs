@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use undercurrent_types::Event;
 use undercurrent_types::wire::RulesTested;
 
-use crate::args::{Global, RulesTest};
+use crate::args::{Global, RulesTest, Serve};
 use crate::failure::Failure;
 use crate::{input, output, settings, target};
 
@@ -18,6 +18,26 @@ pub(crate) async fn test(args: &RulesTest, global: &Global) -> Result<ExitCode, 
         None => target::client(global).await?.test_rules(&event).await?,
     };
     print(&tested, global.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the rules of a configuration in force for all nodes of its store.
+pub(crate) async fn apply(args: &Serve, global: &Global) -> Result<ExitCode, Failure> {
+    let config = settings::read(args, global.namespace.as_deref())?.engine;
+    if config.shared.is_none() {
+        return Err(Failure::usage(
+            "the rules of an embedded store are those that its daemon is started with",
+        )
+        .hint("name a shared store with `--store URL` or in the configuration"));
+    }
+    let version = undercurrent::apply_rules(config)
+        .await
+        .map_err(|error| Failure::from(undercurrent_server::ServeError::from(error).body()))?;
+    if global.json {
+        output::json(&serde_json::json!({ "rules": version }))?;
+    } else {
+        output::line(&format!("rules {version} are in force"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,15 +11,13 @@ use tokio_util::sync::CancellationToken;
 use undercurrent_server::{Config, ServeError, Server};
 use undercurrent_types::{ErrorCode, path_text};
 
-use crate::args::{Global, Serve, StoreKind};
+use crate::args::{Global, Serve};
 use crate::daemons::{self, Daemon, Registered};
 use crate::failure::Failure;
 use crate::output;
 use crate::settings;
 
 pub(crate) async fn run(args: &Serve, global: &Global) -> Result<ExitCode, Failure> {
-    // There is one so far.
-    let StoreKind::Embedded = args.store;
     let mut config = settings::read(args, global.namespace.as_deref())?;
     canonical_roots(&mut config)?;
     let data = config
@@ -43,7 +41,7 @@ pub(crate) async fn run(args: &Serve, global: &Global) -> Result<ExitCode, Failu
         let stream = opened.await;
         let live = live::Live::begin(stream.observe(), global.json);
         // The file stands until the daemon ends.
-        let registered = register(&daemon, stream.status().data);
+        let registered = register(&daemon, stream.place());
         banner::print(&daemon, &stream, global.json);
         live.start();
         banner::print_walks(&stream, global.json).await;

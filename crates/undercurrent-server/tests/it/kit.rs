@@ -116,8 +116,8 @@ impl Daemon {
     }
 
     /// Says whether nobody has published anything, but for what the watched root itself says.
-    pub(crate) fn has_no_events(&self) -> bool {
-        self.engine.streams().iter().all(|one| one.stream.as_str().starts_with("local/"))
+    pub(crate) async fn has_no_events(&self) -> bool {
+        self.engine.streams().await.unwrap().iter().all(|one| one.stream.as_str().starts_with("local/"))
     }
 
     /// Sends bytes as they are and returns all that comes back.

@@ -60,7 +60,7 @@ async fn every_bad_request_has_its_error_and_leaves_nothing_behind() {
         assert_eq!((got, body.code), (status, code), "{method} {path}: {body}");
         assert!(body.message.contains(message), "{method} {path}: {body}");
     }
-    assert!(daemon.has_no_events());
+    assert!(daemon.has_no_events().await);
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_bad_event_is_refused_with_its_place() {
         assert_eq!((status, body.code, body.index), (code.status(), code, index), "{body}");
         assert!(body.message.contains(message), "{body}");
     }
-    assert!(daemon.has_no_events(), "a refused event was published");
+    assert!(daemon.has_no_events().await, "a refused event was published");
 }
 
 #[tokio::test]

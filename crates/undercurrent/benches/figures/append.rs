@@ -22,9 +22,9 @@ pub(crate) fn run(rounds: usize) {
         let config = Config { data: Some(dir.path().join("data")), ..Config::default() };
         let events = EventStream::open(config).await.expect("an engine");
         publish(&events, BATCHES).await;
-        let before = events.status().log_bytes;
+        let before = events.status().await.expect("the store is open").log_bytes;
         publish(&events, BATCHES).await;
-        let bytes = (events.status().log_bytes - before) as usize / BATCHES;
+        let bytes = (events.status().await.expect("the store is open").log_bytes - before) as usize / BATCHES;
         let (mut ratios, mut ours, mut peers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let peer = raw(&dir.path().join("raw"), bytes);

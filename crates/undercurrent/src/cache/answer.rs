@@ -37,10 +37,14 @@ pub enum Why {
     AnyAge,
     /// It could not be loaded, and the reader asked for what is in memory in that case. It may be old.
     StaleOnError,
+    /// Another node loaded it, and the store says that nothing it depends on moved since.
+    Shared,
+    /// The store could not be asked, so its source was, and it is kept nowhere.
+    Uncached,
 }
 
 impl Why {
-    const TABLE: [(Self, &'static str, &'static str); 8] = [
+    const TABLE: [(Self, &'static str, &'static str); 10] = [
         (Self::Current, "current", "nothing at all has been invalidated since it was found good"),
         (Self::Unmoved, "unmoved", "nothing that it depends on has been invalidated since it was found good"),
         (Self::Unchanged, "unchanged", "its source was asked during the read and has the same"),
@@ -52,6 +56,16 @@ impl Why {
             Self::StaleOnError,
             "stale_on_error",
             "it could not be loaded: this is what was in memory, and may be old",
+        ),
+        (
+            Self::Shared,
+            "shared",
+            "the store keeps it, and nothing that it depends on has been invalidated since",
+        ),
+        (
+            Self::Uncached,
+            "uncached",
+            "the store could not be asked, so it was loaded for this read and not kept",
         ),
     ];
 

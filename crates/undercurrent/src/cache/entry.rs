@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use undercurrent_types::{Incarnation, Key, Level, Name, Position, Version};
+use undercurrent_types::{Incarnation, Key, Level, Name, Position, Token, Version};
 
 use super::as_of::AsOf;
 use super::loader::Validator;
-use crate::store::Slot;
+use crate::store::{KeptEntry, Moment, Slot};
 
 /// The memory of a cache: bounded by weight; a hit takes a shared lock of one shard.
 pub(super) type Entries = quick_cache::sync::Cache<Key, Arc<Entry>, ByWeight>;
@@ -34,36 +34,6 @@ pub(super) struct ByLength;
 impl quick_cache::Weighter<Version, Bytes> for ByLength {
     fn weight(&self, _version: &Version, value: &Bytes) -> u64 {
         value.len() as u64 + 64
-    }
-}
-
-/// A moment of the clock that goes on while the machine sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
-
-impl Moment {
-    /// Reads CLOCK_BOOTTIME.
-    pub fn now() -> Self {
-        if let Some(now) = crate::ablation::time() {
-            return Self(now);
-        }
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
-    }
-
-    /// Returns the moment that much later.
-    pub fn after(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(time))
-    }
-
-    /// Returns the time until then: none where it is over.
-    pub fn remaining(self) -> Duration {
-        self.0.saturating_sub(Self::now().0)
-    }
-
-    /// Returns the time since then.
-    pub fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
     }
 }
 
@@ -145,6 +115,50 @@ impl Closure {
 }
 
 impl Entry {
+    /// Makes the entry of what a store keeps, good for a position.
+    pub(super) fn of_kept(key: &Key, kept: &KeptEntry, as_of: Token, default_level: Level) -> Self {
+        Self {
+            as_of: AsOf::new(as_of.position),
+            last_answer: AtomicU64::new(0),
+            inc: as_of.inc,
+            deadline: kept.deadline,
+            loader_version: kept.loader_version,
+            default_level,
+            key: key.clone(),
+            value: kept.value.clone(),
+            version: kept.version,
+            h: kept.h,
+            own: kept.own.clone(),
+            closure: Closure::new(kept.closure.to_vec(), kept.keys.to_vec()),
+            inputs: kept.inputs.clone(),
+            validator: kept.validator.clone().map(Validator),
+            own_deadline: kept.own_deadline,
+            max_age: kept.max_age,
+            since: kept.since,
+            took: kept.took,
+        }
+    }
+
+    /// Returns what a store keeps of it.
+    pub(super) fn to_kept(&self) -> KeptEntry {
+        KeptEntry {
+            value: self.value.clone(),
+            version: self.version,
+            loader_version: self.loader_version,
+            h: self.h,
+            own: self.own.clone(),
+            closure: self.closure.names.clone(),
+            keys: self.closure.keys.clone(),
+            inputs: self.inputs.clone(),
+            validator: self.validator.as_ref().map(|validator| validator.0.clone()),
+            deadline: self.deadline,
+            own_deadline: self.own_deadline,
+            max_age: self.max_age,
+            since: self.since,
+            took: self.took,
+        }
+    }
+
     /// Says for which position the value is good; until then for none.
     pub(super) fn good_for(self, position: Position) -> Self {
         Self { as_of: AsOf::new(position), ..self }

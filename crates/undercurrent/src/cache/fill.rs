@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::BoxFuture;
 use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
-use super::Cache;
+use super::Moment;
 use super::answer::Why;
 use super::as_of::AsOf;
-use super::entry::{Closure, Entry, Moment};
-use super::flight::{Flight, Mode, Need, Outcome};
+use super::entry::{Closure, Entry};
+use super::flight::{Flight, Mode, Need, Outcome, UNKNOWN};
 use super::inputs::{Inputs, versions};
+use super::kept::{BLIND, Old};
 use super::loader::{Check, LoadError, Loaded, Loader};
+use super::{Cache, Doubt};
 use crate::ablation::{Step, skips};
-use crate::store::{Batch, Committed, Invalidation, PublishError};
+use crate::store::{Batch, Commit, Committed, Invalidation, Keep, Over, PublishError, Read, StoreError};
 
 /// How often a fill begins again when its inputs do not fit together.
 const TRIES: u32 = 5;
@@ -52,63 +54,79 @@ impl Cache {
         let joined = self.0.flights.join(key, need, waiter)?;
         let _waiting = waiter.map(|waiter| Waiting { cache: self, waiter, key });
         if joined.start {
-            self.launch(key.clone(), joined.flight.clone());
+            self.launch(key.clone(), joined.flight.clone(), waiter.is_none());
         }
         let (entry, why) = joined.flight.outcome().await?;
         Ok((entry, why, joined.flight.began_before(need.begun)))
     }
 
-    /// Runs a flight in a task of its own, so that no reader's end is the end of the others' load.
-    fn launch(&self, key: Key, flight: Arc<Flight>) {
+    /// Runs a flight in a task of its own, so that no reader's end is the end of the others' load. A patient one waits
+    /// for another node that fills the key.
+    fn launch(&self, key: Key, flight: Arc<Flight>, patient: bool) {
         let mut landing = Landing { cache: self.clone(), key, flight, outcome: None };
         tokio::spawn(async move {
-            let outcome = landing.cache.fill(&landing.key, &landing.flight).await;
+            let outcome = landing.cache.fill(&landing.key, &landing.flight, patient).await;
+            if outcome.is_err() {
+                landing.cache.0.store.release(&landing.key).await;
+            }
             landing.outcome.replace(outcome);
         });
     }
 
     /// In the model: `memory::flight::flight`, `dependencies::fill::begin_again`.
-    async fn fill(&self, key: &Key, flight: &Flight) -> Outcome {
+    async fn fill(&self, key: &Key, flight: &Flight, patient: bool) -> Outcome {
         // In this order: who joined before the flight closed began before its place was taken and h was asked for.
         let mode = flight.close();
         let place = self.0.begun.fetch_add(1, Ordering::SeqCst);
-        let mut h = self.barrier_for(key).await?;
-        flight.begin(place, h);
+        let mut read = self.ask_store(key, mode).await?;
+        flight.begin(place, Token { inc: read.at.inc, position: read.known });
+        if patient {
+            read = self.await_lease(key, mode, read).await?;
+        }
         for _ in 0..TRIES {
-            let need = Need { barrier: h, begun: place, mode: mode.min(Mode::Ask) };
-            match self.attempt(key, need, mode).await? {
+            let need = Need::new(read.at, place, mode.min(Mode::Ask));
+            match self.attempt(key, need, mode.max(need.mode), &read).await? {
                 Try::Done(entry, why) => return Ok((entry, why)),
                 Try::Mixed(moving) => {
                     let moved = self.invalidate(&moving, "two versions of it met in one value").await;
                     moved.map_err(|error| unavailable(&moving, &error))?;
-                    h = self.barrier_for(key).await?;
+                    read = self.ask_store(key, mode).await?;
                 }
             }
         }
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
     }
 
-    /// Asks the store where its order stands.
+    /// Asks the store where its order stands. Where it can not be asked and doubt is no reason to refuse, the source
+    /// is asked at each read.
     pub(super) async fn barrier_for(&self, key: &Key) -> Result<Token, LoadError> {
-        let store = &self.0.store;
-        store.barrier().await.map_err(|error| unavailable(key, &error))
+        match self.0.store.barrier().await {
+            Err(StoreError::Unavailable { .. }) if self.0.options.doubt == Doubt::Load => Ok(BLIND),
+            answer => answer.map_err(|error| unavailable(key, &error)),
+        }
     }
 
     /// In the model: `dependencies::fill::fill`.
-    async fn attempt(&self, key: &Key, need: Need, mode: Mode) -> Result<Try, LoadError> {
+    async fn attempt(&self, key: &Key, need: Need, mode: Mode, read: &Read) -> Result<Try, LoadError> {
         let standing = self.0.entries.get(key);
         if mode == Mode::Fresh
             && let Some(entry) = &standing
-            && self.still_good(entry, need.barrier.position).is_some()
+            && self.good_at(entry, need.barrier).is_some()
         {
             return Ok(Try::Done(entry.clone(), Why::Current));
         }
+        if mode == Mode::Fresh
+            && let Some(entry) = self.take_kept(key, read).await
+        {
+            return Ok(Try::Done(entry, Why::Shared));
+        }
+        let standing = self.standing(key, standing, read);
         let Some(loader) = self.loader(key) else {
             return self.take_put(key, standing, need).await;
         };
         if mode < Mode::Load
-            && let Some(entry) = standing.filter(|entry| entry.loader_version == loader.version())
-            && let Some(done) = self.revalidate(&entry, need, mode, loader.as_ref()).await?
+            && let Some(old) = standing.filter(|old| old.entry.loader_version == loader.version())
+            && let Some(done) = self.revalidate(&old, need, mode, loader.as_ref()).await?
         {
             return Ok(done);
         }
@@ -124,13 +142,17 @@ impl Cache {
 
     /// Takes what was put as it stands, whatever the read asks for: nobody could say anything else. Where its inputs
     /// moved or are in doubt, it stands while they come back at the same versions.
-    async fn take_put(&self, key: &Key, standing: Option<Arc<Entry>>, need: Need) -> Result<Try, LoadError> {
-        let missing = || LoadError::Missing { key: key.clone(), at: need.barrier };
-        let entry = standing.filter(|entry| entry.loader_version == Nobody.version()).ok_or_else(missing)?;
-        if let Some(why) = self.still_good(&entry, need.barrier.position) {
-            return Ok(Try::Done(entry, why));
+    async fn take_put(&self, key: &Key, standing: Option<Old>, need: Need) -> Result<Try, LoadError> {
+        if need.is_blind() {
+            let reason = "the store can not be asked, and nothing loads it".into();
+            return Err(LoadError::Unavailable { key: key.clone(), reason });
         }
-        let kept = self.revalidate(&entry, need, Mode::Fresh, &Nobody).await?;
+        let missing = || LoadError::Missing { key: key.clone(), at: need.barrier };
+        let old = standing.filter(|old| old.entry.loader_version == Nobody.version()).ok_or_else(missing)?;
+        if let Some(why) = self.good_at(&old.entry, need.barrier) {
+            return Ok(Try::Done(old.entry, why));
+        }
+        let kept = self.revalidate(&old, need, Mode::Fresh, &Nobody).await?;
         kept.ok_or_else(missing)
     }
 
@@ -138,12 +160,13 @@ impl Cache {
     /// In the model: `dependencies::fill::receive`.
     async fn revalidate(
         &self,
-        old: &Arc<Entry>,
+        standing: &Old,
         need: Need,
         mode: Mode,
         loader: &dyn Loader,
     ) -> Result<Option<Try>, LoadError> {
         let began = Moment::now();
+        let old = &standing.entry;
         let own = match loader.names_now(&old.key)? {
             Some(names) => own_names(&old.key, names),
             None => old.own.clone(),
@@ -169,7 +192,9 @@ impl Cache {
                 Check::Changed => return Ok(None),
             },
             None if inputs.is_empty() || mode == Mode::Verify && old.reads_source() => return Ok(None),
-            None if self.own_moved(old, &own) && !skips(Step::CutoffOwnUnmoved) => return Ok(None),
+            None if self.own_moved(standing, need, &own).await? && !skips(Step::CutoffOwnUnmoved) => {
+                return Ok(None);
+            }
             None => Why::SameInputs,
         };
         let closure = join_closures(&own, &inputs);
@@ -199,33 +224,45 @@ impl Cache {
             since: if asked { began } else { old.since },
             took: old.took,
         };
-        let entry = self.restamp(old, entry).await?;
+        let entry = self.restamp(standing, entry).await?;
         Ok(Some(Try::Done(entry, why)))
     }
 
     /// Says whether a name of the entry's own was invalidated after the value was found good, or is in doubt.
     /// In the model: `dependencies::store::own_moved`.
-    fn own_moved(&self, old: &Entry, own: &[Name]) -> bool {
-        let good = old.as_of().max(old.h);
-        old.inc != self.0.store.horizon().incarnation()
-            || old.is_own_late()
-            || *own != *old.own
-            || self.0.store.still_valid(own, good).is_none()
+    async fn own_moved(&self, standing: &Old, need: Need, own: &[Name]) -> Result<bool, LoadError> {
+        let old = &standing.entry;
+        if need.is_blind() || *own != *old.own {
+            return Ok(true);
+        }
+        if let Some(moved) = standing.own_moved {
+            return Ok(moved);
+        }
+        let good = Token { inc: old.inc, position: old.as_of().max(old.h) };
+        if old.inc != self.0.store.horizon().incarnation() || old.is_own_late() {
+            return Ok(true);
+        }
+        let valid = self.0.store.valid(own, good).await.map_err(|error| unavailable(&old.key, &error))?;
+        Ok(valid.is_none())
     }
 
     /// Commits the same version again, over the entry that was looked at and no other.
     /// In the model: `dependencies::store::restamp`.
-    async fn restamp(&self, old: &Arc<Entry>, entry: Entry) -> Result<Arc<Entry>, LoadError> {
+    async fn restamp(&self, old: &Old, entry: Entry) -> Result<Arc<Entry>, LoadError> {
         let key = entry.key.clone();
-        let h = Token { inc: entry.inc, position: entry.h };
         let _inserting = self.inserting(&key).lock().await;
-        let (as_of, keep) = match self.ask_to_commit(h, &entry, None).await? {
+        let (as_of, keep) = match self.ask_to_commit(&entry, None, Over::Same).await? {
             Committed::Accepted(position) => (position, true),
             Committed::InDoubt => (Position(0), true),
             Committed::Moved => (Position(0), false),
         };
         let entry = Arc::new(entry.good_for(as_of));
-        if keep && self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, old)) {
+        let may_replace = match old.own_moved {
+            None => self.0.entries.peek(&key).is_some_and(|standing| Arc::ptr_eq(&standing, &old.entry)),
+            // It is the store's, which compared it.
+            Some(_) => self.may_replace(&entry),
+        };
+        if keep && may_replace {
             self.insert(entry.clone());
         }
         Ok(entry)
@@ -271,14 +308,16 @@ impl Cache {
             took: began.elapsed(),
         };
         let entry = self.commit(entry).await?;
-        Ok(Try::Done(entry, Why::Loaded))
+        Ok(Try::Done(entry, if need.is_blind() { Why::Uncached } else { Why::Loaded }))
     }
 
     /// Commits a loaded value. The reads that waited get it in any case; memory keeps it only if it is accepted.
     /// In the model: `dependencies::store::commit`, `memory::store::commit_at_store`.
     pub(super) async fn commit(&self, entry: Entry) -> Result<Arc<Entry>, LoadError> {
         let key = entry.key.clone();
-        let h = Token { inc: entry.inc, position: entry.h };
+        if entry.inc == UNKNOWN {
+            return Ok(Arc::new(entry));
+        }
         let _inserting = self.inserting(&key).lock().await;
         let applied = self.0.store.horizon().applied();
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
@@ -295,7 +334,7 @@ impl Cache {
             return Ok(Arc::new(entry));
         }
         let announce = differs.then_some(&key);
-        let (as_of, keep) = match self.ask_to_commit(h, &entry, announce).await? {
+        let (as_of, keep) = match self.ask_to_commit(&entry, announce, Over::Anything).await? {
             Committed::Accepted(position) => {
                 let newer =
                     standing.is_some_and(|standing| standing.inc == entry.inc && standing.as_of() > position);
@@ -311,16 +350,22 @@ impl Cache {
         Ok(entry)
     }
 
-    /// Asks the store whether a value that was read from `h` on is good.
+    /// Asks the store whether a value that was read from its `h` on is good.
     async fn ask_to_commit(
         &self,
-        h: Token,
         entry: &Entry,
         announce: Option<&Key>,
+        over: Over,
     ) -> Result<Committed, LoadError> {
+        if entry.inc == UNKNOWN {
+            return Ok(Committed::Moved);
+        }
+        let h = Token { inc: entry.inc, position: entry.h };
+        let kept = self.0.store.keeps_entries().then(|| entry.to_kept());
         let own_key = [Name::from(&entry.key)];
         let names = if skips(Step::CommitClosure) { &own_key[..] } else { &entry.closure.names[..] };
-        let committed = self.0.store.commit(h, names, announce).await;
+        let keep = kept.as_ref().map(|kept| Keep { key: &entry.key, entry: kept, over });
+        let committed = self.0.store.commit(Commit { h, closure: names, announce, keep }).await;
         let committed = committed.map_err(|error| unavailable(&entry.key, &error))?;
         let now = Committed::Accepted(self.0.store.horizon().applied());
         Ok(match committed {
@@ -376,7 +421,7 @@ fn mixture(closure: &Closure) -> Option<&Key> {
     if skips(Step::NoMixture) { None } else { closure.mixture() }
 }
 
-fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
+pub(super) fn unavailable(key: &Key, error: &dyn std::error::Error) -> LoadError {
     LoadError::Unavailable { key: key.clone(), reason: error.to_string() }
 }
 
@@ -428,7 +473,7 @@ impl Drop for Landing {
         let mut next = flights.land(&self.key, &self.flight, outcome);
         while let Some(flight) = next {
             if tokio::runtime::Handle::try_current().is_ok() {
-                self.cache.launch(self.key.clone(), flight);
+                self.cache.launch(self.key.clone(), flight, true);
                 return;
             }
             let ended = LoadError::Broken { key: self.key.clone(), reason: "the runtime has ended".into() };

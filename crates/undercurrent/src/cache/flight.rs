@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use undercurrent_types::{Key, Token};
+use undercurrent_types::{Incarnation, Key, Token};
 
 use super::answer::Why;
 use super::entry::Entry;
@@ -35,6 +35,22 @@ pub(super) struct Need {
     pub(super) begun: u64,
     /// How much must be done.
     pub(super) mode: Mode,
+}
+
+/// The incarnation of what began while the store could not be asked: nothing compares with it.
+pub(super) const UNKNOWN: Incarnation = Incarnation(0);
+
+impl Need {
+    /// Makes the need of a read. Where the order is not known, only what begins after the read will do.
+    pub(super) fn new(barrier: Token, begun: u64, mode: Mode) -> Self {
+        let mode = if barrier.inc == UNKNOWN { mode.max(Mode::Ask) } else { mode };
+        Self { barrier, begun, mode }
+    }
+
+    /// Says whether the store could not be asked where its order stands.
+    pub(super) fn is_blind(&self) -> bool {
+        self.barrier.inc == UNKNOWN
+    }
 }
 
 /// The outcome of a fill, shared by all who waited.

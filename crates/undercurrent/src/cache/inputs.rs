@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use undercurrent_types::{Incarnation, Key, Position, Token, Version};
+use undercurrent_types::{Key, Position, Token, Version};
 
 use super::Cache;
 use super::entry::Entry;
-use super::flight::{Mode, Need};
+use super::flight::{Mode, Need, UNKNOWN};
 use super::loader::LoadError;
 use super::pace::Place;
 use crate::ablation::{Step, skips};
@@ -58,8 +58,8 @@ impl Inputs {
 
     /// Makes inputs that refuse every key: for trying a loader by itself.
     pub fn none(key: &Key) -> Self {
-        let barrier = Token { inc: Incarnation(0), position: Position(0) };
-        let need = Need { barrier, begun: 0, mode: Mode::Fresh };
+        let barrier = Token { inc: UNKNOWN, position: Position(0) };
+        let need = Need::new(barrier, 0, Mode::Fresh);
         Self { cache: None, key: key.clone(), need, got: Mutex::default(), place: Place::among(None) }
     }
 
@@ -87,7 +87,7 @@ impl Inputs {
         if *key == self.key {
             return Err(LoadError::Cycle(vec![key.clone(), key.clone()]));
         }
-        let entry = match cache.input_now(key, self.need) {
+        let entry = match cache.input_now(key, &self.need) {
             Some(entry) => entry,
             None => {
                 self.place.leave();
@@ -112,9 +112,9 @@ impl Inputs {
 
 impl Cache {
     /// Returns what is in memory for the loader of another key: at least as fresh as that load.
-    fn input_now(&self, key: &Key, need: Need) -> Option<Arc<Entry>> {
+    fn input_now(&self, key: &Key, need: &Need) -> Option<Arc<Entry>> {
         let entry = self.0.entries.get(key)?;
-        self.still_good(&entry, need.barrier.position).map(|_| entry)
+        self.good_at(&entry, need.barrier).map(|_| entry)
     }
 }
 

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 
 use super::Cache;
+use super::Moment;
 use super::as_of::AsOf;
-use super::entry::{Entry, Moment};
+use super::entry::Entry;
 use super::fill::{join_closures, own_names};
 use super::flight::{Mode, Need};
 use super::inputs::{Inputs, versions};
 use super::loader::LoadError;
-use crate::store::{Committed, StoreError};
+use crate::store::{Commit, Committed, Keep, Over, StoreError};
 
 /// What a value that is put depends on, and how long it may be served.
 #[derive(Clone, Debug, Default)]
@@ -196,7 +197,7 @@ impl Cache {
         barrier: Token,
     ) -> Result<Vec<Arc<Entry>>, PutError> {
         let begun = self.0.begun.load(Ordering::SeqCst);
-        let reader = Inputs::new(self, key, Need { barrier, begun, mode: Mode::Fresh });
+        let reader = Inputs::new(self, key, Need::new(barrier, begun, Mode::Fresh));
         for (input, expected) in named {
             let entry = reader.read(input).await?;
             if entry.version != *expected {
@@ -214,7 +215,10 @@ impl Cache {
     async fn stand(&self, h: Token, entry: Entry) -> Result<(Token, Version), PutError> {
         let (key, version) = (entry.key.clone(), entry.version);
         let _inserting = self.inserting(&key).lock().await;
-        let entry = match self.0.store.commit(h, &entry.closure.names, None).await? {
+        let kept = self.0.store.keeps_entries().then(|| entry.to_kept());
+        let keep = kept.as_ref().map(|kept| Keep { key: &key, entry: kept, over: Over::Anything });
+        let commit = Commit { keep, ..Commit::of(h, &entry.closure.names) };
+        let entry = match self.0.store.commit(commit).await? {
             Committed::Accepted(position) => entry.good_for(position),
             // Its inputs are asked at each read.
             Committed::InDoubt if !entry.inputs.is_empty() => entry,

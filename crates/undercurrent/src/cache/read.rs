@@ -9,6 +9,7 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 use super::answer::{Answer, Why};
 use super::as_of::Verdict;
 use super::entry::Entry;
+use super::fill::unavailable;
 use super::flight::{Mode, Need};
 use super::loader::{Check, LoadError, Loader};
 use super::{Cache, Doubt};
@@ -76,6 +77,10 @@ impl Cache {
         let level = options.level.unwrap_or_else(|| entry.default_level);
         let why = match level {
             Level::Local if options.after.is_none() => Why::AnyAge,
+            Level::Bounded(age) if options.after.is_none() => {
+                let barrier = self.0.store.barrier_within(age)?;
+                self.still_good(&entry, barrier)?
+            }
             Level::Local | Level::Bounded(_) | Level::Fresh => {
                 let barrier = self.0.store.barrier_now()?;
                 self.still_good(&entry, barrier)?
@@ -117,6 +122,12 @@ impl Cache {
         Some(if entry.loader_version == 0 { Why::Put } else { why })
     }
 
+    /// As [`Cache::still_good`], for a barrier that may be of another incarnation than this process knows.
+    pub(super) fn good_at(&self, entry: &Entry, barrier: Token) -> Option<Why> {
+        let is_current = barrier.inc == self.0.store.horizon().incarnation();
+        is_current.then(|| self.still_good(entry, barrier.position)).flatten()
+    }
+
     /// In the model: `memory::reader::begin`, `dependencies::process::begin`.
     pub(crate) async fn miss(&self, key: &Key, options: ReadOptions) -> Result<Answer, ReadError> {
         // First of all: loads that begin from here on began after the read.
@@ -128,7 +139,7 @@ impl Cache {
             (Level::Synced, Some(_)) => self.synced(key, begun, mode).await,
             (Level::Verified, Some(_)) => self.verified(key, begun, mode).await,
             _ => match self.barrier_for(key).await {
-                Ok(barrier) => self.fresh(key, Need { barrier, begun, mode }).await,
+                Ok(barrier) => self.fresh(key, Need::new(barrier, begun, mode)).await,
                 Err(error) => Err(error),
             },
         };
@@ -167,14 +178,14 @@ impl Cache {
     async fn fresh(&self, key: &Key, need: Need) -> Result<(Arc<Entry>, Why), LoadError> {
         if need.mode == Mode::Fresh
             && let Some(entry) = self.0.entries.get(key)
-            && let Some(why) = self.still_good(&entry, need.barrier.position)
+            && let Some(why) = self.good_at(&entry, need.barrier)
         {
             return Ok((entry, why));
         }
         let (entry, why) = self.fly(key, need, None).await?;
         if self.0.options.doubt == Doubt::Refuse
             && need.mode == Mode::Fresh
-            && let Some(name) = entry.closure.names.iter().find(|name| self.0.store.last(name).1)
+            && let Some(name) = self.doubtful(key, &entry.closure.names).await?
         {
             let reason = format!(
                 "nobody vouches for `{name}` now, and the policy is to refuse; read it at `verified`"
@@ -195,8 +206,8 @@ impl Cache {
             None => self.0.barriers.read().keys().cloned().collect(),
         };
         for _ in 0..TRIES {
-            let vouched = scopes.iter().all(|scope| !self.0.store.last(scope).1);
-            if !vouched || !self.wait_for(&scopes).await {
+            let doubtful = self.doubtful(key, &scopes).await?;
+            if doubtful.is_some() || !self.wait_for(&scopes).await {
                 return self.verified(key, begun, mode).await;
             }
             asked.append(&mut scopes);
@@ -204,8 +215,8 @@ impl Cache {
             // What is not in memory and valid is asked anew: a load from before the read may be under way, and
             // nothing tells it of changes that nobody watches.
             let (entry, why) = match self.0.entries.get(key).filter(|_| mode == Mode::Fresh) {
-                Some(entry) if self.still_good(&entry, barrier.position).is_some() => (entry, Why::Unmoved),
-                _ => self.fly(key, Need { barrier, begun, mode: mode.max(Mode::Ask) }, None).await?,
+                Some(entry) if self.good_at(&entry, barrier).is_some() => (entry, Why::Unmoved),
+                _ => self.fly(key, Need::new(barrier, begun, mode.max(Mode::Ask)), None).await?,
             };
             if self.has_input_to_ask(&entry) {
                 return self.verified(key, begun, mode).await;
@@ -217,6 +228,15 @@ impl Cache {
             }
         }
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
+    }
+
+    /// Returns a name of these that nobody vouches for now, where there is one.
+    pub(crate) async fn doubtful(&self, key: &Key, names: &[Name]) -> Result<Option<Name>, LoadError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let last = self.0.store.last(names).await.map_err(|error| unavailable(key, &error))?;
+        Ok(names.iter().zip(last).find(|(_, last)| last.in_doubt).map(|(name, _)| name.clone()))
     }
 
     /// Waits until every source that can be waited for has told all that happened before; says whether each did.
@@ -251,7 +271,7 @@ impl Cache {
     /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
     /// In the model: `dependencies::process::ask_sources`.
     async fn verified(&self, key: &Key, begun: u64, mode: Mode) -> Result<(Arc<Entry>, Why), LoadError> {
-        let ask = |barrier| Need { barrier, begun, mode: mode.max(Mode::Verify) };
+        let ask = |barrier| Need::new(barrier, begun, mode.max(Mode::Verify));
         if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
             let barrier = self.barrier_for(key).await?;
             let (entry, why) = self.fly(key, ask(barrier), None).await?;
@@ -262,7 +282,7 @@ impl Cache {
         let mut settled = false;
         for _ in 0..TRIES {
             let barrier = self.barrier_for(key).await?;
-            let (entry, why) = self.fresh(key, Need { barrier, begun, mode: Mode::Fresh }).await?;
+            let (entry, why) = self.fresh(key, Need::new(barrier, begun, Mode::Fresh)).await?;
             let (mut held, mut loaded) = (true, false);
             let own = (entry.key.clone(), entry.version);
             for (input, version) in entry.closure.keys.iter().chain([&own]) {
@@ -288,7 +308,7 @@ impl Cache {
         let standing = self.0.entries.peek(key).filter(|entry| entry.version == version);
         if let Some(entry) = standing {
             // What was put has no source: it is asked by looking whether it still stands.
-            let put = self.loader(key).is_none() && self.still_good(&entry, need.barrier.position).is_some();
+            let put = self.loader(key).is_none() && self.good_at(&entry, need.barrier).is_some();
             if put || !entry.reads_source() {
                 return Ok(Held::Asked);
             }

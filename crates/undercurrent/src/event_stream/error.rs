@@ -39,6 +39,9 @@ pub enum PublishError {
     /// A name that only sources may move.
     #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
     Name(undercurrent_types::Name),
+    /// Other rules were put in force for the namespace, so this node can not say what its events make stale.
+    #[error("other rules are in force than this node has: start it with those; nothing was published")]
+    OtherRules,
     /// The store refused the batch.
     #[error(transparent)]
     Store(#[from] store::PublishError),
@@ -92,6 +95,14 @@ pub enum ContextReason {
 }
 
 impl PublishError {
+    /// Tells a store's refusal because other rules are in force.
+    pub(super) fn from_publish(error: store::PublishError) -> Self {
+        match error {
+            store::PublishError::NotHeld { .. } => Self::OtherRules,
+            error => Self::Store(error),
+        }
+    }
+
     /// Returns the body of the answer on the wire.
     pub fn body(&self) -> ErrorBody {
         use store::PublishError as Store;
@@ -108,13 +119,15 @@ impl PublishError {
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))
             }
-            Self::Store(Store::RowConflict { .. }) => (ErrorCode::Conflict, None),
+            Self::Store(Store::RowConflict { .. }) | Self::OtherRules => (ErrorCode::Conflict, None),
             Self::Store(
                 Store::TooLarge { .. }
                 | Store::RowTooLarge { .. }
                 | Store::TableFull { .. }
                 | Store::TooManyStreams { .. },
             ) => (ErrorCode::TooLarge, None),
+            Self::Store(Store::Unavailable { .. }) => (ErrorCode::Unavailable, None),
+            Self::Store(Store::TooDurable { .. }) => (ErrorCode::InvalidRequest, None),
             Self::Store(_) => (ErrorCode::StoreFailed, None),
         };
         ErrorBody { index, ..ErrorBody::new(code, self.to_string()) }
@@ -158,8 +171,19 @@ impl SubscribeError {
             }
             Self::Stream(_) => ErrorBody::new(ErrorCode::InvalidStream, self.to_string()),
             Self::OtherStore { .. } => ErrorBody::new(ErrorCode::InvalidCursor, self.to_string()),
-            Self::Read(ReadStreamError::Store(_)) => ErrorBody::new(ErrorCode::StoreFailed, self.to_string()),
+            Self::Read(ReadStreamError::Store(error)) => error.body(),
         }
+    }
+}
+
+impl store::StoreError {
+    /// Returns the body of the answer on the wire.
+    pub fn body(&self) -> ErrorBody {
+        let code = match self {
+            Self::Unavailable { .. } => ErrorCode::Unavailable,
+            Self::Closed | Self::Io(_) => ErrorCode::StoreFailed,
+        };
+        ErrorBody::new(code, self.to_string())
     }
 }
 

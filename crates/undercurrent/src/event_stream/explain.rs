@@ -10,7 +10,7 @@ use undercurrent_types::{Key, Name, Version};
 use super::EventStream;
 use super::error::ContextError;
 use crate::cache::Entry;
-use crate::store::InvalidationRecord;
+use crate::store::{InvalidationRecord, NameState};
 
 /// How many inputs are followed.
 const MOST_INPUTS: usize = 1000;
@@ -34,6 +34,8 @@ impl EventStream {
         };
         let records = self.0.store.invalidations(&names, SHOWN).await;
         let answer = entry.as_ref().and_then(|entry| explain_answer(entry));
+        let last = self.0.store.last(&names).await.unwrap_or_default();
+        let closure = names.iter().zip(last).map(explain_name).collect();
         Ok(Explanation {
             key: key.clone(),
             default_level: cache.default_level(key),
@@ -53,7 +55,7 @@ impl EventStream {
                     loaded_at: entry.h.0,
                     expires_in_ms: entry.deadline.map(|deadline| millis(deadline.remaining())),
                     inputs: self.explain_inputs(&entry, &mut HashSet::new()),
-                    closure: names.iter().map(|name| self.explain_name(name)).collect(),
+                    closure,
                 }
             }),
             answer,
@@ -77,11 +79,11 @@ impl EventStream {
         };
         entry.inputs.iter().map(explain).collect()
     }
+}
 
-    fn explain_name(&self, name: &Name) -> ExplainedName {
-        let (last, in_doubt) = self.0.store.last(name);
-        ExplainedName { name: name.clone(), last: last.map(|position| position.0), in_doubt }
-    }
+fn explain_name((name, last): (&Name, NameState)) -> ExplainedName {
+    let NameState { position, in_doubt } = last;
+    ExplainedName { name: name.clone(), last: position.map(|position| position.0), in_doubt }
 }
 
 fn explain_answer(entry: &Entry) -> Option<ExplainedAnswer> {

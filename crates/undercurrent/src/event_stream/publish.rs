@@ -12,7 +12,7 @@ use super::EventStream;
 use super::error::{ContextError, PublishError};
 use crate::cache::{PutError, PutOptions};
 use crate::rules;
-use crate::store::{Batch, Invalidation, NewEvent, Record};
+use crate::store::{self, Batch, Invalidation, NewEvent, Record};
 
 /// An event on its way to a stream.
 #[derive(Clone, Debug)]
@@ -65,6 +65,7 @@ impl EventStream {
         self.admit(events.iter().map(|outgoing| &outgoing.event))?;
         let mut batch = Batch::moving(names, cause);
         batch.events.reserve(events.len());
+        batch.holds = self.rules_hold();
         let mut told = Vec::with_capacity(events.len());
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
@@ -76,11 +77,11 @@ impl EventStream {
             }
             let event = self.0.redactor.redact(event)?;
             told.push((stream.clone(), event.id.clone()));
-            let durability = durability.unwrap_or_else(|| default_durability(&event));
+            let durability = durability.unwrap_or_else(|| self.default_durability(&event));
             let latest = rules::latest(&event);
             batch.events.push(NewEvent { stream, event, durability, expected_seq, latest });
         }
-        let published = self.0.store.publish(batch).await?;
+        let published = self.0.store.publish(batch).await.map_err(PublishError::from_publish)?;
         let acks = told.into_iter().zip(published.events).map(|((stream, id), event)| Ack {
             stream,
             id,
@@ -93,22 +94,35 @@ impl EventStream {
         Ok(acks.collect())
     }
 
+    /// What the source `local` reports can be found again by looking, so it need not wait for the disk.
+    fn default_durability(&self, event: &Event) -> Durability {
+        let strongest = self.0.store.strongest();
+        match event.source.kind() {
+            SourceKind::Local => Durability::Page.min(strongest),
+            _ => strongest,
+        }
+    }
+
     /// Hands an event to those who follow the stream live with its ephemeral events, and says how many they are.
     ///
     /// It is not kept: no seq, no cursor moves, nothing is written, and it makes nothing stale.
     ///
     /// # Errors
     ///
-    /// Fails when the event is invalid, its producer is over its quota or an attribute carries a secret.
-    pub fn publish_ephemeral(&self, stream: &StreamName, event: Event) -> Result<usize, PublishError> {
+    /// Fails when the event is invalid, its producer is over its quota, an attribute carries a secret, or the store can not be
+    /// asked where the stream ends.
+    pub async fn publish_ephemeral(&self, stream: &StreamName, event: Event) -> Result<usize, PublishError> {
         event.validate().map_err(|error| PublishError::Event { index: 0, error })?;
         self.admit([&event])?;
         let event = self.0.redactor.redact(event)?;
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        let (inc, position) = (self.0.store.horizon().incarnation(), self.0.store.visible());
+        let store = &self.0.store;
+        let position = store.visible().await.map_err(store::PublishError::from)?;
+        let cursor = store.tail(stream).await.map_err(store::PublishError::from)?;
+        let inc = store.horizon().incarnation();
         Ok(self.0.ephemeral.publish(&Record {
             stream: stream.clone(),
-            cursor: self.0.store.tail(stream),
+            cursor,
             token: Token { inc, position },
             json: event.to_json().into(),
             event_type: text(event.ty.as_str()),
@@ -142,7 +156,11 @@ impl EventStream {
         if let Some(name) = names.iter().find(|name| !name.is_tag() && name.as_key().is_none()) {
             return Err(PublishError::Name(name.clone()));
         }
-        let names = names.into_iter().map(Invalidation::of).collect();
+        let own = |name: Name| match name.as_key().and_then(|key| self.own_key(&key)) {
+            Some(own) => Name::from(own),
+            None => name,
+        };
+        let names = names.into_iter().map(own).map(Invalidation::of).collect();
         let batch = Batch::moving(names, "invalidated by hand");
         let published = self.0.store.publish(batch).await?;
         Ok(Written { token: published.token, version: None })
@@ -179,14 +197,6 @@ pub(super) fn by_system(ty: &str) -> Event {
     let ty: EventType = ty.parse().expect("it is a type");
     let source: EventSource = "system".parse().expect("it is a source");
     Event::new(ty, source).with_time(jiff::Timestamp::now().to_string())
-}
-
-/// What the source `local` reports can be found again by looking, so it need not wait for the disk.
-fn default_durability(event: &Event) -> Durability {
-    match event.source.kind() {
-        SourceKind::Local => Durability::Page,
-        _ => Durability::Durable,
-    }
 }
 
 impl From<std::convert::Infallible> for PublishError {

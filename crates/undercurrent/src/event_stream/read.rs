@@ -109,7 +109,10 @@ impl<'a> Get<'a> {
                 ReadKey::Parsed(key) => key,
                 ReadKey::NotOne(error) => return Err((**error).clone().into()),
             };
-            Ok(stream.0.cache.miss(key, options).await?)
+            match stream.own_key(key) {
+                Some(own) => Ok(stream.0.cache.get(&own, options).await?),
+                None => Ok(stream.0.cache.miss(key, options).await?),
+            }
         })))
     }
 }

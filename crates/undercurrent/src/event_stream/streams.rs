@@ -1,25 +1,34 @@
 //! The streams: listing them, setting them up, deleting them.
 
 use undercurrent_types::wire::StreamStatus;
-use undercurrent_types::{Durability, ErrorBody, ErrorCode, StreamName};
+use undercurrent_types::{ErrorBody, ErrorCode, StreamName};
 
 use super::EventStream;
 use super::error::PublishError;
-use crate::store;
-use crate::store::{CreateStreamError, Retention, StreamSettings, StreamState};
+use crate::store::{
+    CreateStreamError, PublishError as PublishReason, Retention, StoreError, StreamSettings, StreamState,
+};
 
 impl EventStream {
     /// Returns every stream with its tail and what it keeps, by name.
-    pub fn streams(&self) -> Vec<StreamStatus> {
-        self.0.store.streams().into_iter().map(status).collect()
+    ///
+    /// # Errors
+    ///
+    /// Fails when the store can not be asked.
+    pub async fn streams(&self) -> Result<Vec<StreamStatus>, StoreError> {
+        Ok(self.0.store.streams().await?.into_iter().map(status).collect())
     }
 
     /// Returns how a stream is set up, or would be if its first event made it.
-    pub fn stream_settings(&self, stream: &StreamName) -> StreamSettings {
-        let known = self.0.store.streams().into_iter().find(|state| state.stream == *stream);
+    ///
+    /// # Errors
+    ///
+    /// Fails when the store can not be asked.
+    pub async fn stream_settings(&self, stream: &StreamName) -> Result<StreamSettings, StoreError> {
+        let known = self.0.store.streams().await?.into_iter().find(|state| state.stream == *stream);
         let settings = known.map(|state| (state.durability, state.retention));
-        let (durability, retention) = settings.unwrap_or((Durability::Durable, Retention::of(stream)));
-        StreamSettings { durability, retention }
+        let (durability, retention) = settings.unwrap_or((self.0.store.strongest(), Retention::of(stream)));
+        Ok(StreamSettings { durability, retention })
     }
 
     /// Makes a stream, or sets how much one keeps that is there; it holds over restarts.
@@ -54,7 +63,9 @@ impl CreateStreamError {
     pub fn body(&self) -> ErrorBody {
         let code = match self {
             Self::OtherDurability { .. } => ErrorCode::Conflict,
-            Self::Refused(store::PublishError::TooManyStreams { .. }) => ErrorCode::TooLarge,
+            Self::Refused(PublishReason::TooManyStreams { .. }) => ErrorCode::TooLarge,
+            Self::Refused(PublishReason::Unavailable { .. }) => ErrorCode::Unavailable,
+            Self::Refused(PublishReason::TooDurable { .. }) => ErrorCode::InvalidRequest,
             Self::Refused(_) => ErrorCode::StoreFailed,
         };
         ErrorBody::new(code, self.to_string())

@@ -38,14 +38,14 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// Fails when the cursor belongs to another store.
-    pub fn subscribe_all(
+    /// Fails when the cursor belongs to another store, or the store can not be asked.
+    pub async fn subscribe_all(
         &self,
         streams: Streams,
         start: LogStart,
         filter: Filter,
     ) -> Result<LogSubscription, SubscribeError> {
-        LogSubscription::open(self.0.store.clone(), streams, start, filter)
+        LogSubscription::open(self.0.store.clone(), streams, start, filter).await
     }
 
     /// Returns every event of every stream as it becomes visible. It is a hint for people and counters: a receiver

@@ -40,11 +40,21 @@ impl EventStream {
                     if *seen.get_or_insert(answer.version()) != answer.version() {
                         return Ok(answer);
                     }
-                    self.until_moved(answer.entry()).await;
+                    self.until_moved(answer.entry()).await?;
                 }
                 Err(error) if is_missing(&error) => {
                     seen.get_or_insert(Version::of(None));
-                    put.await;
+                    // Another node that fills it tells nobody.
+                    let elsewhere = async {
+                        match self.0.store.keeps_entries() {
+                            true => tokio::time::sleep(ASK_EVERY).await,
+                            false => std::future::pending().await,
+                        }
+                    };
+                    tokio::select! {
+                        () = put => {}
+                        () = elsewhere => {}
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -52,13 +62,16 @@ impl EventStream {
     }
 
     /// Waits until memory would not serve an entry any more.
-    async fn until_moved(&self, entry: &Entry) {
-        let in_doubt = |name| self.0.store.last(name).1;
+    async fn until_moved(&self, entry: &Entry) -> Result<(), ContextError> {
+        let names = &entry.closure.names;
         if entry.deadline.is_some_and(|deadline| deadline.remaining() < ASK_EVERY)
-            || entry.closure.names.iter().any(in_doubt)
+            || self.0.cache.doubtful(&entry.key, names).await.map_err(ReadError::from)?.is_some()
         {
-            return tokio::time::sleep(ASK_EVERY).await;
+            tokio::time::sleep(ASK_EVERY).await;
+            return Ok(());
         }
+        // A store behind a network follows its order while somebody listens.
+        let _following = self.0.store.watch_visible();
         let late = async {
             match entry.deadline {
                 Some(deadline) => tokio::time::sleep(deadline.remaining()).await,
@@ -71,11 +84,11 @@ impl EventStream {
             // Listening first, so that what moves between the look and the wait is heard.
             moved.as_mut().enable();
             if !self.0.cache.is_valid(entry) {
-                return;
+                return Ok(());
             }
             tokio::select! {
                 () = moved => {}
-                () = &mut late => return,
+                () = &mut late => return Ok(()),
             }
         }
     }

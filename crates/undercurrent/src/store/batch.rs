@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use undercurrent_types::{Cursor, Durability, Event, Key, Name, Position, Seq, StreamName, Token};
 
+use super::StoreError;
+
 /// Events and bare invalidations that take one position, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -14,6 +16,19 @@ pub struct Batch {
     pub cause: String,
     /// The rows that the batch writes. Compared before anything is written, each with what stood before the batch.
     pub rows: Vec<RowWrite>,
+    /// The rows that have to stand as they were read; otherwise nothing is written.
+    pub holds: Vec<RowCheck>,
+}
+
+/// A row that has to stand at a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowCheck {
+    /// The table.
+    pub table: &'static str,
+    /// The name of the row in its table.
+    pub id: &'static str,
+    /// Its revision.
+    pub revision: Position,
 }
 
 impl Batch {
@@ -163,6 +178,16 @@ pub enum PublishError {
         /// Its revision, if it is there. It may be so new that readers see it only in a moment.
         actual: Option<Position>,
     },
+    /// A row that has to stand has been written since.
+    #[error(
+        "row `{id}` of table `{table}` has been written since it was read: read it again and decide anew"
+    )]
+    NotHeld {
+        /// The table.
+        table: &'static str,
+        /// The row.
+        id: &'static str,
+    },
     /// A value is larger than a row may be.
     #[error("row `{id}` of table `{table}` would have {actual} bytes, and a row has at most {limit}")]
     RowTooLarge {
@@ -226,9 +251,48 @@ pub enum PublishError {
         /// The error of the file system.
         reason: String,
     },
+    /// The stream asks for more than the store gives.
+    #[error("stream `{stream}` asks for `{asked}`, and the store at `{place}` gives at most `{most}`")]
+    TooDurable {
+        /// The stream.
+        stream: StreamName,
+        /// What it asks for.
+        asked: Durability,
+        /// What the store gives.
+        most: Durability,
+        /// Where the store is, without its password.
+        place: String,
+    },
+    /// Another node vouches for the name.
+    #[error(
+        "another node vouches for `{name}`: nothing was published; it can be taken over when that one is gone"
+    )]
+    Owned {
+        /// The name.
+        name: Name,
+    },
+    /// The server of the store can not be asked now: nothing was published.
+    #[error("the store at `{place}` is not available, so nothing was published: {reason}")]
+    Unavailable {
+        /// Where it is, without its password.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<StoreError> for PublishError {
+    /// What had to be asked before anything was published could not be.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => Self::Closed,
+            StoreError::Unavailable { place, reason } => Self::Unavailable { place, reason },
+            StoreError::Io(reason) => Self::Unavailable { place: "the log".to_owned(), reason },
+        }
+    }
 }
 
 fn standing(revision: Option<Position>) -> String {

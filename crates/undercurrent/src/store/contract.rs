@@ -12,8 +12,8 @@ use undercurrent_types::{
 };
 
 use super::{
-    Batch, Committed, CreateStreamError, Invalidation, Mark, NewEvent, Outcome, PublishError, Published,
-    ReadStreamError, Record, Retention, Row, RowWrite, Slot, Store, StreamSettings,
+    Batch, Commit, Committed, CreateStreamError, Invalidation, Mark, NewEvent, Outcome, PublishError,
+    Published, ReadStreamError, Record, Retention, Row, RowWrite, Slot, Store, StreamSettings,
 };
 
 /// An empty store of some kind.
@@ -22,6 +22,11 @@ pub(crate) trait Subject: Send + Sync {
 
     /// Closes the store and opens it again.
     fn restart(&mut self) -> BoxFuture<'_, ()>;
+
+    /// What a stream keeps that nobody sets up.
+    fn retention(&self, stream: &StreamName) -> Retention {
+        Retention::of(stream)
+    }
 }
 
 pub(crate) fn stream(name: &str) -> StreamName {
@@ -79,6 +84,21 @@ pub(crate) async fn read_all(store: &dyn Store, from: &str, limit: usize) -> Vec
 
 pub(crate) fn ids(records: &[Record]) -> Vec<&str> {
     records.iter().map(Record::id_text).collect()
+}
+
+/// Returns what the store remembers of a name.
+async fn last_of(store: &dyn Store, name: &Name) -> (Option<Position>, bool) {
+    let known = store.last(std::slice::from_ref(name)).await.unwrap();
+    (known[0].position, known[0].in_doubt)
+}
+
+/// Evaluates the predicate, at once where that needs no round trip.
+async fn still_valid(store: &dyn Store, closure: &[Name], as_of: Token) -> Option<Position> {
+    let asked = store.valid(closure, as_of).await.unwrap();
+    if store.barrier_now().is_some() {
+        assert_eq!(store.still_valid(closure, as_of.position), asked);
+    }
+    asked
 }
 
 async fn mark(store: &dyn Store, text: &str, mark: Mark) -> Token {
@@ -159,8 +179,8 @@ pub(crate) async fn a_refused_batch_leaves_nothing(subject: &mut dyn Subject) {
         }
     }
     assert_eq!(ids(&read_all(&*store, "a", 9).await), ["1"]);
-    assert_eq!(store.streams().len(), 1);
-    assert_eq!(store.last(&name("state:x")), (None, false));
+    assert_eq!(store.streams().await.unwrap().len(), 1);
+    assert_eq!(last_of(&*store, &name("state:x")).await, (None, false));
     assert_eq!(store.barrier().await.unwrap(), before);
 }
 
@@ -172,12 +192,12 @@ pub(crate) async fn a_repeated_event_answers_its_old_place(subject: &mut dyn Sub
     assert_eq!(again.token, first.token);
     let places: Vec<_> = again.events.iter().map(|e| (e.cursor.seq.0, e.duplicate)).collect();
     assert_eq!(places, [(2, true), (1, true)]);
-    assert_eq!(store.last(&name("state:x")), (Some(first.token.position), false));
+    assert_eq!(last_of(&*store, &name("state:x")).await, (Some(first.token.position), false));
 
     let mixed = store.publish(moving(vec![new("a", "2"), new("a", "3"), new("a", "3")])).await.unwrap();
     let places: Vec<_> = mixed.events.iter().map(|e| (e.cursor.seq.0, e.duplicate)).collect();
     assert_eq!(places, [(2, true), (3, false), (3, true)]);
-    assert_eq!(store.last(&name("state:x")), (Some(mixed.token.position), false));
+    assert_eq!(last_of(&*store, &name("state:x")).await, (Some(mixed.token.position), false));
     assert_eq!(ids(&read_all(&*store, "a", 9).await), ["1", "2", "3"]);
     // The same id in another stream, or from another source, is another event.
     assert!(!publish(&*store, "b", "1").await.events[0].duplicate);
@@ -218,33 +238,37 @@ pub(crate) async fn an_invalidation_is_in_force_when_it_returns(subject: &mut dy
     let store = subject.store();
     let h = store.barrier().await.unwrap();
     let closure = [name("state:x"), name("tag:t")];
-    assert!(matches!(store.commit(h, &closure, None).await.unwrap(), Committed::Accepted(_)));
+    assert!(matches!(store.commit(Commit::of(h, &closure)).await.unwrap(), Committed::Accepted(_)));
     let token = store.publish(bare(&["tag:t"])).await.unwrap().token;
     assert!(token.position > h.position);
     assert!(store.barrier().await.unwrap().position >= token.position);
     let (horizon, slot) = (store.horizon(), Slot::of(&name("tag:t")));
     assert!(horizon.applied() >= token.position && horizon.floor(slot) >= token.position);
-    assert_eq!(store.last(&name("tag:t")), (Some(token.position), false));
-    assert_eq!(store.commit(h, &closure, None).await.unwrap(), Committed::Moved);
-    assert_eq!(store.still_valid(&closure, h.position), None);
-    assert_eq!(store.still_valid(&closure[..1], h.position), Some(token.position));
-    let accepted = store.commit(token, &closure, None).await.unwrap();
+    assert_eq!(last_of(&*store, &name("tag:t")).await, (Some(token.position), false));
+    assert_eq!(store.commit(Commit::of(h, &closure)).await.unwrap(), Committed::Moved);
+    assert_eq!(still_valid(&*store, &closure, h).await, None);
+    assert_eq!(still_valid(&*store, &closure[..1], h).await, Some(token.position));
+    let accepted = store.commit(Commit::of(token, &closure)).await.unwrap();
     assert_eq!(accepted, Committed::Accepted(token.position));
     let elsewhere = Token { inc: Incarnation(token.inc.0 ^ 1), ..token };
-    assert_eq!(store.commit(elsewhere, &closure, None).await.unwrap(), Committed::Moved);
+    assert_eq!(store.commit(Commit::of(elsewhere, &closure)).await.unwrap(), Committed::Moved);
 }
 
 pub(crate) async fn a_name_in_doubt_is_never_valid(subject: &mut dyn Subject) {
     let store = subject.store();
     let closure = [name("scope:s")];
     let doubted = mark(&*store, "scope:s", Mark::InDoubt).await;
-    assert_eq!(store.commit(doubted, &closure, None).await.unwrap(), Committed::InDoubt);
-    assert_eq!(store.still_valid(&closure, doubted.position), None);
+    assert_eq!(store.commit(Commit::of(doubted, &closure)).await.unwrap(), Committed::InDoubt);
+    assert_eq!(still_valid(&*store, &closure, doubted).await, None);
     let kept = mark(&*store, "scope:s", Mark::Keep).await;
-    assert_eq!(store.last(&name("scope:s")), (Some(kept.position), true));
+    assert_eq!(last_of(&*store, &name("scope:s")).await, (Some(kept.position), true));
     let vouched = mark(&*store, "scope:s", Mark::Vouched).await;
-    assert_eq!(store.commit(kept, &closure, None).await.unwrap(), Committed::Moved);
-    assert_eq!(store.commit(vouched, &closure, None).await.unwrap(), Committed::Accepted(vouched.position));
+    store.barrier().await.unwrap();
+    assert_eq!(store.commit(Commit::of(kept, &closure)).await.unwrap(), Committed::Moved);
+    assert_eq!(
+        store.commit(Commit::of(vouched, &closure)).await.unwrap(),
+        Committed::Accepted(vouched.position)
+    );
 }
 
 pub(crate) async fn a_change_found_is_announced(subject: &mut dyn Subject) {
@@ -252,14 +276,22 @@ pub(crate) async fn a_change_found_is_announced(subject: &mut dyn Subject) {
     let h = store.barrier().await.unwrap();
     let changed = key("file:/a");
     let closure = [Name::from(&changed), name("tag:t")];
-    let Committed::Accepted(at) = store.commit(h, &closure, Some(&changed)).await.unwrap() else { panic!() };
+    let Committed::Accepted(at) =
+        store.commit(Commit::of(h, &closure).announcing(Some(&changed))).await.unwrap()
+    else {
+        panic!()
+    };
     assert!(at > h.position);
-    assert_eq!(store.last(&closure[0]), (Some(at), false));
-    assert_eq!(store.still_valid(&closure, h.position), None);
-    assert_eq!(store.still_valid(&closure, at), Some(at));
+    store.barrier().await.unwrap();
+    assert_eq!(last_of(&*store, &closure[0]).await, (Some(at), false));
+    assert_eq!(still_valid(&*store, &closure, h).await, None);
+    assert_eq!(still_valid(&*store, &closure, Token { position: at, ..h }).await, Some(at));
     // What does not hold announces nothing.
-    assert_eq!(store.commit(h, &closure, Some(&changed)).await.unwrap(), Committed::Moved);
-    assert_eq!(store.last(&closure[0]), (Some(at), false));
+    assert_eq!(
+        store.commit(Commit::of(h, &closure).announcing(Some(&changed))).await.unwrap(),
+        Committed::Moved
+    );
+    assert_eq!(last_of(&*store, &closure[0]).await, (Some(at), false));
     let past = store.invalidations(&closure[..1], 5).await;
     assert_eq!((past[0].position, &*past[0].cause), (at, "a change found"));
 }
@@ -357,10 +389,10 @@ pub(crate) async fn a_follower_that_lags_finds_all_in_the_log(subject: &mut dyn 
 
 pub(crate) async fn an_observer_sees_the_events_of_all_streams(subject: &mut dyn Subject) {
     let store = subject.store();
-    assert_eq!(store.tail(&stream("a")).seq, Seq(0));
+    assert_eq!(store.tail(&stream("a")).await.unwrap().seq, Seq(0));
     let mut all_rx = store.observe();
     let published = publish(&*store, "a", "1").await;
-    assert_eq!(store.tail(&stream("a")), published.events[0].cursor);
+    assert_eq!(store.tail(&stream("a")).await.unwrap(), published.events[0].cursor);
     publish(&*store, "b", "2").await;
     assert_eq!(all_rx.recv().await.unwrap().id_text(), "1");
     assert_eq!(all_rx.recv().await.unwrap().id_text(), "2");
@@ -389,7 +421,7 @@ pub(crate) async fn what_was_published_is_there_after_a_restart(subject: &mut dy
     let store = subject.store();
     let after = read_all(&*store, "a", 9).await;
     assert_eq!((after.len(), &after[0].json, after[0].cursor), (1, &before[0].json, before[0].cursor));
-    assert_eq!(store.streams()[0].tail, published.events[0].cursor);
+    assert_eq!(store.streams().await.unwrap()[0].tail, published.events[0].cursor);
     let barrier = store.barrier().await.unwrap();
     assert!(barrier.inc == moved.inc && barrier.position >= moved.position);
     let next = publish(&*store, "a", "2").await;
@@ -421,9 +453,9 @@ async fn write(store: &dyn Store, rows: Vec<RowWrite>) -> Result<Position, Publi
 
 pub(crate) async fn a_row_is_written_only_from_the_revision_expected(subject: &mut dyn Subject) {
     let store = subject.store();
-    assert_eq!(store.row("t", "a"), None);
+    assert_eq!(store.row("t", "a").await.unwrap(), None);
     let first = write(&*store, vec![row("a", Some(None), Some("1"))]).await.unwrap();
-    assert_eq!(store.row("t", "a"), Some(Row { revision: first, value: "1".into() }));
+    assert_eq!(store.row("t", "a").await.unwrap(), Some(Row { revision: first, value: "1".into() }));
     for refused in [row("a", Some(None), Some("x")), row("a", Some(Some(Position(0))), None)] {
         let error = write(&*store, vec![refused]).await.unwrap_err();
         let PublishError::RowConflict { table, id, actual } = error else { panic!("{error}") };
@@ -434,9 +466,16 @@ pub(crate) async fn a_row_is_written_only_from_the_revision_expected(subject: &m
     assert!(second > first);
     let rows = [("a", "2"), ("b", "3")];
     let rows = rows.map(|(id, value)| (id.to_owned(), Row { revision: second, value: value.into() }));
-    assert_eq!(store.rows("t"), rows);
+    assert_eq!(store.rows("t").await.unwrap(), rows);
     write(&*store, vec![row("a", Some(Some(second)), None)]).await.unwrap();
-    assert_eq!((store.row("t", "a"), store.rows("t").len(), store.rows("other").len()), (None, 1, 0));
+    assert_eq!(
+        (
+            store.row("t", "a").await.unwrap(),
+            store.rows("t").await.unwrap().len(),
+            store.rows("other").await.unwrap().len()
+        ),
+        (None, 1, 0)
+    );
     let error = write(&*store, vec![row("a", Some(Some(second)), Some("x"))]).await.unwrap_err();
     assert!(matches!(error, PublishError::RowConflict { actual: None, .. }), "{error}");
     write(&*store, vec![row("a", Some(None), Some("4"))]).await.unwrap();
@@ -450,16 +489,16 @@ pub(crate) async fn a_row_conflict_refuses_the_whole_batch(subject: &mut dyn Sub
     let both = Batch { names: moved, rows, ..batch(vec![new("s", "1")]) };
     assert!(store.publish(both.clone()).await.is_err());
     assert_eq!(store.barrier().await.unwrap().position, before);
-    assert_eq!((store.rows("t").len(), store.streams().len()), (1, 0));
-    assert_eq!(store.last(&name("state:x")), (None, false));
+    assert_eq!((store.rows("t").await.unwrap().len(), store.streams().await.unwrap().len()), (1, 0));
+    assert_eq!(last_of(&*store, &name("state:x")).await, (None, false));
     let rows = vec![row("b", None, Some("2")), row("a", Some(Some(before)), Some("3"))];
     let published = store.publish(Batch { rows, ..both }).await.unwrap();
-    assert_eq!(store.row("t", "a").unwrap().revision, published.token.position);
+    assert_eq!(store.row("t", "a").await.unwrap().unwrap().revision, published.token.position);
     assert_eq!(ids(&read_all(&*store, "s", 9).await), ["1"]);
     // An event that is there already keeps no row from being written.
     let again = Batch { rows: vec![row("b", None, None)], ..batch(vec![new("s", "1")]) };
     assert!(store.publish(again).await.unwrap().events[0].duplicate);
-    assert_eq!(store.row("t", "b"), None);
+    assert_eq!(store.row("t", "b").await.unwrap(), None);
 }
 
 pub(crate) async fn rows_are_there_after_a_restart(subject: &mut dyn Subject) {
@@ -467,12 +506,12 @@ pub(crate) async fn rows_are_there_after_a_restart(subject: &mut dyn Subject) {
     let first = write(&*store, vec![row("a", None, Some("1")), row("b", None, Some(""))]).await.unwrap();
     write(&*store, vec![row("gone", None, Some("1"))]).await.unwrap();
     write(&*store, vec![row("gone", None, None), row("a", Some(Some(first)), Some("2"))]).await.unwrap();
-    let before = store.rows("t");
+    let before = store.rows("t").await.unwrap();
     assert_eq!(before.len(), 2);
     drop(store);
     subject.restart().await;
     let store = subject.store();
-    assert_eq!(store.rows("t"), before);
+    assert_eq!(store.rows("t").await.unwrap(), before);
     assert!(write(&*store, vec![row("a", Some(Some(first)), Some("x"))]).await.is_err());
     write(&*store, vec![row("a", Some(Some(before[0].1.revision)), Some("3"))]).await.unwrap();
 }
@@ -483,7 +522,7 @@ pub(crate) async fn a_row_too_large_is_refused(subject: &mut dyn Subject) {
     let error = write(&*store, vec![sized((1 << 20) + 1)]).await.unwrap_err();
     assert!(matches!(error, PublishError::RowTooLarge { .. }), "{error}");
     write(&*store, vec![sized(1 << 20)]).await.unwrap();
-    assert_eq!(store.row("t", "a").unwrap().value.len(), 1 << 20);
+    assert_eq!(store.row("t", "a").await.unwrap().unwrap().value.len(), 1 << 20);
 }
 
 pub(crate) async fn the_log_gives_all_streams_in_one_order(subject: &mut dyn Subject) {
@@ -501,7 +540,7 @@ pub(crate) async fn the_log_gives_all_streams_in_one_order(subject: &mut dyn Sub
     let events: Vec<_> = page.commits.iter().flat_map(|commit| &commit.events).collect();
     let seen: Vec<_> = events.iter().map(|event| (event.stream.as_str(), event.id_text())).collect();
     assert_eq!(seen, [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4"), ("b", "5")]);
-    assert!(page.at_tail && page.next == store.visible());
+    assert!(page.at_tail && page.next == store.visible().await.unwrap());
     assert_eq!(page.commits[1].names, [(name("state:x"), Some(0))]);
     assert_eq!(events[2].token, page.commits[1].token);
     let (mut paged, mut after) = (Vec::new(), None);
@@ -539,11 +578,17 @@ pub(crate) async fn a_stream_is_set_up_before_its_first_event(subject: &mut dyn 
     store.create_stream(&stream("c"), settings(Durability::Durable, None)).await.unwrap();
     drop(store);
     subject.restart().await;
-    let states: Vec<_> =
-        subject.store().streams().iter().map(|s| (s.tail.seq.0, s.durability, s.retention)).collect();
+    let states: Vec<_> = subject
+        .store()
+        .streams()
+        .await
+        .unwrap()
+        .iter()
+        .map(|s| (s.tail.seq.0, s.durability, s.retention))
+        .collect();
     let expected = [
         (1, Durability::Memory, more.retention),
-        (1, Durability::Durable, Retention::of(&stream("b"))),
+        (1, Durability::Durable, subject.retention(&stream("b"))),
         (0, Durability::Durable, Retention::UNLIMITED),
     ];
     assert_eq!(states, expected);
@@ -557,14 +602,17 @@ pub(crate) async fn a_deleted_stream_is_gone_with_all_it_said(subject: &mut dyn 
     let mut live_rx = store.follow(&stream("a"));
     assert!(!store.delete_stream(&stream("nobody")).await.unwrap());
     assert!(store.delete_stream(&stream("a")).await.unwrap());
-    assert!(store.last(&name("state:t")).0.unwrap() > old.token.position, "what it said is stale");
+    assert!(
+        last_of(&*store, &name("state:t")).await.0.unwrap() > old.token.position,
+        "what it said is stale"
+    );
     for restarted in [false, true] {
         if restarted {
             subject.restart().await;
         }
         let store = subject.store();
         assert_eq!(store.latest(&key("state:t")).await.unwrap(), None);
-        let names: Vec<_> = store.streams().iter().map(|s| s.stream.to_string()).collect();
+        let names: Vec<_> = store.streams().await.unwrap().iter().map(|s| s.stream.to_string()).collect();
         assert_eq!(names, ["b"]);
         let gone = store.read_stream(&stream("a"), Some(cursor), 9).await;
         assert!(matches!(gone, Err(ReadStreamError::Gone { reason: "epoch", .. })), "{gone:?}");

@@ -76,9 +76,9 @@ use self::scrub::Scrub;
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
-    Batch, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, Outcome, Page, PublishError,
-    Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError, StoreState,
-    StreamSettings, StreamState,
+    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Outcome,
+    Page, PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
+    StoreError, StoreState, StreamSettings, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
 
@@ -505,13 +505,18 @@ impl Store for EmbeddedStore {
         Some(self.shared.horizon.applied())
     }
 
-    fn commit<'a>(
+    fn commit<'a>(&'a self, commit: Commit<'a>) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move { self.commit_now(commit.h, commit.closure, commit.announce) })
+    }
+
+    fn valid<'a>(
         &'a self,
-        h: Token,
         closure: &'a [Name],
-        announce: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
-        Box::pin(async move { self.commit_now(h, closure, announce) })
+        as_of: Token,
+    ) -> BoxFuture<'a, Result<Option<Position>, StoreError>> {
+        let is_ours = as_of.inc == self.shared.incarnation;
+        let valid = is_ours.then(|| self.still_valid(closure, as_of.position)).flatten();
+        Box::pin(std::future::ready(Ok(valid)))
     }
 
     fn still_valid(&self, closure: &[Name], as_of: Position) -> Option<Position> {
@@ -552,8 +557,8 @@ impl Store for EmbeddedStore {
         Box::pin(async move { blocking(read).await? })
     }
 
-    fn visible(&self) -> Position {
-        self.shared.visible()
+    fn visible(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.shared.visible())))
     }
 
     fn watch_visible(&self) -> watch::Receiver<u64> {
@@ -572,9 +577,10 @@ impl Store for EmbeddedStore {
         Box::pin(self.take_out(secret))
     }
 
-    fn tail(&self, stream: &StreamName) -> Cursor {
+    fn tail<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Cursor, StoreError>> {
         let stream = self.shared.streams.get(stream);
-        stream.map_or(Cursor { epoch: self.shared.epoch(), seq: Seq(0) }, |stream| stream.tail())
+        let begin = Cursor { epoch: self.shared.epoch(), seq: Seq(0) };
+        Box::pin(std::future::ready(Ok(stream.map_or(begin, |stream| stream.tail()))))
     }
 
     fn create_stream<'a>(
@@ -589,8 +595,8 @@ impl Store for EmbeddedStore {
         Box::pin(self.delete(stream))
     }
 
-    fn streams(&self) -> Vec<StreamState> {
-        self.shared.streams.states()
+    fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamState>, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.shared.streams.states())))
     }
 
     fn invalidations<'a>(
@@ -601,16 +607,21 @@ impl Store for EmbeddedStore {
         Box::pin(self.past(names, limit))
     }
 
-    fn last(&self, name: &Name) -> (Option<Position>, bool) {
-        self.shared.last.read().get(name)
+    fn last<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<NameState>, StoreError>> {
+        let last = self.shared.last.read();
+        let standing = |name| {
+            let (position, in_doubt) = last.get(name);
+            NameState { position, in_doubt }
+        };
+        Box::pin(std::future::ready(Ok(names.iter().map(standing).collect())))
     }
 
-    fn row(&self, table: &str, id: &str) -> Option<Row> {
-        self.shared.tables.get(table, id)
+    fn row<'a>(&'a self, table: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.shared.tables.get(table, id))))
     }
 
-    fn rows(&self, table: &str) -> Vec<(String, Row)> {
-        self.shared.tables.all(table)
+    fn rows<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<Vec<(String, Row)>, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.shared.tables.all(table))))
     }
 
     fn state(&self) -> StoreState {

@@ -75,6 +75,17 @@ impl Horizon {
         self.moved.notify_waiters();
     }
 
+    /// Begins anew at a position that is not below any before: what was known until now is worth nothing. For stores,
+    /// where the order has a new incarnation, or they have missed what was invalidated.
+    pub fn begin(&self, incarnation: Incarnation, position: Position) {
+        for floor in &self.floors {
+            floor.fetch_max(position.0, Ordering::AcqRel);
+        }
+        self.applied.fetch_max(position.0, Ordering::AcqRel);
+        self.incarnation.store(incarnation.0, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
     /// Returns what is rung after each advance: listen first, then look, and nothing is missed.
     pub(crate) fn moved(&self) -> &Bell {
         &self.moved

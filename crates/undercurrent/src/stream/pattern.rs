@@ -98,7 +98,7 @@ impl LogSubscription {
     /// # Errors
     ///
     /// Fails when the cursor belongs to the life of another store.
-    pub fn open(
+    pub async fn open(
         store: Arc<dyn Store>,
         streams: Streams,
         start: LogStart,
@@ -106,9 +106,14 @@ impl LogSubscription {
     ) -> Result<Self, SubscribeError> {
         let inc = store.horizon().incarnation();
         let at = |position| LogCursor { token: Token { inc, position }, events: None };
+        // Before the look at where it stands: what becomes visible from here on wakes the reader.
+        let (visible_rx, live) = (store.watch_visible(), store.observe());
         let (cursor, read_to) = match start {
             LogStart::Beginning => (at(Position(0)), None),
-            LogStart::Now => (at(store.visible()), Some(store.visible())),
+            LogStart::Now => {
+                let visible = store.visible().await.map_err(ReadStreamError::from)?;
+                (at(visible), Some(visible))
+            }
             LogStart::After(cursor) if cursor.token.inc != inc => {
                 return Err(SubscribeError::OtherStore { given: cursor });
             }
@@ -118,7 +123,6 @@ impl LogSubscription {
                 (cursor, Some(Position(cursor.token.position.0.saturating_sub(seen))))
             }
         };
-        let (visible_rx, live) = (store.watch_visible(), store.observe());
         let page = VecDeque::new();
         let (at_tail, caught_up, ended) = (false, false, false);
         Ok(Self {

@@ -76,7 +76,7 @@ impl Subscription {
         let live = store.follow(&stream);
         let after = match start {
             Start::Beginning => None,
-            Start::Now => Some(store.tail(&stream)),
+            Start::Now => Some(store.tail(&stream).await.map_err(ReadStreamError::from)?),
             Start::After(cursor) => Some(cursor),
         };
         let first = store.read_stream(&stream, after, PAGE).await?;

@@ -29,12 +29,12 @@ async fn only_who_follows_live_gets_an_ephemeral_event_and_no_cursor_moves() {
     let engine = Engine::open();
     let stream = "s".parse().unwrap();
     engine.events.publish("s", about("1", "call-1")).await.unwrap();
-    assert_eq!(engine.events.publish_ephemeral(&stream, about("early", "call-2")).unwrap(), 0);
+    assert_eq!(engine.events.publish_ephemeral(&stream, about("early", "call-2")).await.unwrap(), 0);
     let mut reader = live(&engine).await;
-    let tail = engine.store.tail(&stream);
-    assert_eq!(engine.events.publish_ephemeral(&stream, about("token", "call-2")).unwrap(), 1);
+    let tail = engine.store.tail(&stream).await.unwrap();
+    assert_eq!(engine.events.publish_ephemeral(&stream, about("token", "call-2")).await.unwrap(), 1);
     assert_eq!(next(&mut reader).await, ("token".to_owned(), Some(0)));
-    assert_eq!(engine.store.tail(&stream), tail);
+    assert_eq!(engine.store.tail(&stream).await.unwrap(), tail);
     let mut later = live(&engine).await;
     engine.events.publish("s", about("2", "call-2")).await.unwrap();
     assert_eq!(next(&mut later).await, ("2".to_owned(), None));
@@ -46,10 +46,10 @@ async fn the_fact_stands_for_what_led_to_it() {
     let stream = "s".parse().unwrap();
     let mut reader = live(&engine).await;
     for (id, subject) in [("token", "call-1"), ("other", "call-2")] {
-        engine.events.publish_ephemeral(&stream, about(id, subject)).unwrap();
+        engine.events.publish_ephemeral(&stream, about(id, subject)).await.unwrap();
     }
     engine.events.publish("s", about("fact", "call-1")).await.unwrap();
-    engine.events.publish_ephemeral(&stream, about("again", "call-1")).unwrap();
+    engine.events.publish_ephemeral(&stream, about("again", "call-1")).await.unwrap();
     assert_eq!(next(&mut reader).await, ("fact".to_owned(), None));
     assert_eq!(next(&mut reader).await, ("other".to_owned(), Some(0)));
     assert_eq!(next(&mut reader).await, ("again".to_owned(), Some(0)));
@@ -61,7 +61,11 @@ async fn a_slow_subscriber_is_told_how_many_were_dropped() {
     let stream = "s".parse().unwrap();
     let mut reader = live(&engine).await;
     for n in 0..300 {
-        engine.events.publish_ephemeral(&stream, message(&n.to_string()).with_id(n.to_string())).unwrap();
+        engine
+            .events
+            .publish_ephemeral(&stream, message(&n.to_string()).with_id(n.to_string()))
+            .await
+            .unwrap();
     }
     assert_eq!(next(&mut reader).await, ("44".to_owned(), Some(44)));
     assert_eq!(next(&mut reader).await, ("45".to_owned(), Some(0)));
@@ -74,11 +78,11 @@ async fn a_slow_subscriber_is_given_the_last_word_about_each_subject_and_what_it
     let filter = undercurrent::stream::Filter::default().with_subject("call-*").unwrap();
     let mut reader = engine.events.subscribe("s").filter(filter).with_ephemeral().await.unwrap();
     while !matches!(reader.next().await.unwrap(), Live::Kept(Delivery::CaughtUp(_))) {}
-    engine.events.publish_ephemeral(&stream, about("progress 0", "call-1")).unwrap();
-    engine.events.publish_ephemeral(&stream, about("other", "call-2")).unwrap();
+    engine.events.publish_ephemeral(&stream, about("progress 0", "call-1")).await.unwrap();
+    engine.events.publish_ephemeral(&stream, about("other", "call-2")).await.unwrap();
     for n in 1..=1000 {
-        engine.events.publish_ephemeral(&stream, about(&format!("progress {n}"), "call-1")).unwrap();
-        engine.events.publish_ephemeral(&stream, about("noise", "note-1")).unwrap();
+        engine.events.publish_ephemeral(&stream, about(&format!("progress {n}"), "call-1")).await.unwrap();
+        engine.events.publish_ephemeral(&stream, about("noise", "note-1")).await.unwrap();
     }
     assert_eq!(next(&mut reader).await, ("other".to_owned(), Some(0)));
     assert_eq!(next(&mut reader).await, ("progress 746".to_owned(), Some(746)));
@@ -93,10 +97,13 @@ async fn a_slow_subscriber_does_not_take_room_from_another() {
     let stream = "s".parse().unwrap();
     let (mut slow, mut quick) = (live(&engine).await, live(&engine).await);
     for n in 0..300 {
-        assert_eq!(engine.events.publish_ephemeral(&stream, about(&n.to_string(), "call-1")).unwrap(), 2);
+        assert_eq!(
+            engine.events.publish_ephemeral(&stream, about(&n.to_string(), "call-1")).await.unwrap(),
+            2
+        );
         assert_eq!(next(&mut quick).await, (n.to_string(), Some(0)));
     }
     assert_eq!(next(&mut slow).await, ("44".to_owned(), Some(44)));
     drop(slow);
-    assert_eq!(engine.events.publish_ephemeral(&stream, about("last", "call-1")).unwrap(), 1);
+    assert_eq!(engine.events.publish_ephemeral(&stream, about("last", "call-1")).await.unwrap(), 1);
 }

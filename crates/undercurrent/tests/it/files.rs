@@ -35,7 +35,7 @@ impl Tree {
 
     /// Waits until the first walk has ended: from then on a barrier is answered.
     async fn walked(&self) {
-        let live = || self.events.status().sources.iter().all(|source| source.health == "live");
+        let live = || self.events.sources().iter().all(|source| source.health == "live");
         let wait = async {
             while !live() {
                 tokio::task::yield_now().await;
@@ -363,7 +363,7 @@ async fn a_second_engine_on_the_same_data_is_refused() {
 #[tokio::test]
 async fn the_health_of_a_source_is_told_as_an_event() {
     let tree = Tree::open().await;
-    let stream = tree.events.status().sources[0].name.clone();
+    let stream = tree.events.sources()[0].name.clone();
     let mut told = tree.events.subscribe(stream.as_str()).await.unwrap();
     let mut next = async || loop {
         if let Delivery::Event(record) = told.next().await.unwrap()

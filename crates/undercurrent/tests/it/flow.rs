@@ -113,7 +113,7 @@ async fn the_rules_in_force_are_known_to_the_store_and_other_ones_take_their_pla
     let open = async |rules: RuleSet| {
         let config = Config { data: Some(data.path().to_owned()), rules, ..Config::default() };
         let events = EventStream::open(config).await.unwrap();
-        let known = events.installed_rules();
+        let known = events.installed_rules().await.unwrap();
         assert_eq!(known, Some(events.rules().version()));
         events.close().await;
         known

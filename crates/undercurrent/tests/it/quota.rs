@@ -76,7 +76,7 @@ async fn a_refused_batch_says_when_to_come_again_and_leaves_nothing() {
 async fn ephemeral_events_count_too() {
     let engine = limited(1);
     let stream = "s".parse().unwrap();
-    engine.events.publish_ephemeral(&stream, of("agent/7", 1).event).unwrap();
-    let refused = engine.events.publish_ephemeral(&stream, of("agent/7", 2).event);
+    engine.events.publish_ephemeral(&stream, of("agent/7", 1).event).await.unwrap();
+    let refused = engine.events.publish_ephemeral(&stream, of("agent/7", 2).event).await;
     assert!(matches!(refused, Err(PublishError::OverQuota(_))), "{refused:?}");
 }

@@ -139,11 +139,11 @@ async fn read_sets_are_flushed_while_the_process_lives() {
     engine.events.keep_read_sets().await;
     scripted(&engine);
     given(&engine, "s", "x:a").await;
-    while engine.store.row("read_set", "s").is_none() {
+    while engine.store.row("read_set", "s").await.unwrap().is_none() {
         tokio::time::advance(std::time::Duration::from_millis(500)).await;
         tokio::task::yield_now().await;
     }
-    assert!(engine.store.rows("read_set").len() == 3, "the marker, the head and one shard");
+    assert!(engine.store.rows("read_set").await.unwrap().len() == 3, "the marker, the head and one shard");
 }
 
 #[tokio::test]

@@ -16,25 +16,26 @@ const LOOK: Duration = Duration::from_millis(20);
 ///
 /// That nobody reads it is no reason for a daemon to end.
 pub(super) fn print(daemon: &Daemon, stream: &EventStream, json: bool) {
-    let status = stream.status();
+    let sources = stream.sources();
+    let place = stream.place();
     let say = |text: &str| drop(output::line(text));
     if json {
         drop(output::json(&serde_json::json!({
-            "url": daemon.url, "instance": daemon.instance, "namespace": daemon.namespace, "data": status.data,
+            "url": daemon.url, "instance": daemon.instance, "namespace": daemon.namespace, "data": place,
             "roots": daemon.roots.iter().map(|root| path_text(root)).collect::<Vec<_>>(),
         })));
         return;
     }
-    say(&format!("undercurrent {} answers at {}", status.version, daemon.url));
-    for source in &status.sources {
+    say(&format!("undercurrent {} answers at {}", env!("CARGO_PKG_VERSION"), daemon.url));
+    for source in &sources {
         say(&format!("watching {}", source.target));
     }
-    say(&format!("data in {}", status.data));
+    say(&format!("data in {place}"));
     if !daemon.url.ends_with(":7433") {
         say(&format!("elsewhere than below these directories: export UNDERCURRENT_URL={}", daemon.url));
     }
     say("try in another terminal:");
-    for example in examples(daemon, &status.sources) {
+    for example in examples(daemon, &sources) {
         say(&format!("  {example}"));
     }
 }
@@ -51,7 +52,7 @@ pub(super) async fn print_walks(stream: &EventStream, json: bool) {
 /// Waits until no source is at its first walk any more.
 async fn walked(stream: &EventStream) -> Vec<wire::SourceStatus> {
     loop {
-        let sources = stream.status().sources;
+        let sources = stream.sources();
         if sources.iter().all(|source| source.health != "starting") {
             return sources;
         }

@@ -11,7 +11,7 @@ use undercurrent_types::SessionName;
 
 use super::set::{Head, SHARDS, Set, Unsure};
 use super::{ReadSets, Sets, UNUSED_MS, now_ms};
-use crate::store::{Batch, PublishError, RowWrite};
+use crate::store::{Batch, PublishError, RowWrite, StoreError};
 
 const TABLE: &str = "read_set";
 /// The row that is there while a process keeps the sets: who finds it follows one that did not end in order.
@@ -31,7 +31,9 @@ pub(super) struct Keeper {
 impl ReadSets {
     /// Loads the sets and begins to keep them. What a process before this one did not flush makes every set unsure.
     pub(in crate::event_stream) async fn keep(self: &Arc<Self>) {
-        self.load();
+        if let Err(error) = self.load().await {
+            tracing::warn!(%error, "read sets of before can not be loaded");
+        }
         if let Err(error) = self.write(vec![row(OPEN.to_owned(), Some(Bytes::new()))]).await {
             tracing::warn!(%error, "read sets will not survive a restart");
         }
@@ -55,9 +57,9 @@ impl ReadSets {
         }
     }
 
-    fn load(&self) {
+    async fn load(&self) -> Result<(), StoreError> {
+        let rows = self.store.rows(TABLE).await?;
         let mut sets = self.sets.lock();
-        let rows = self.store.rows(TABLE);
         let unclean = rows.iter().any(|(id, _)| id == OPEN);
         // A head sorts before its shards.
         for (id, row) in &rows {
@@ -66,6 +68,7 @@ impl ReadSets {
         if unclean {
             sets.by_name.values_mut().for_each(|set| set.doubt(Unsure::Crash));
         }
+        Ok(())
     }
 
     /// Writes what has changed since the last time.

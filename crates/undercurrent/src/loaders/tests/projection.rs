@@ -61,13 +61,12 @@ impl Store for Settling {
         unreachable!("the cache has asked")
     }
 
-    fn commit<'a>(
-        &'a self,
-        _: Token,
-        _: &'a [Name],
-        _: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    fn commit<'a>(&'a self, _: Commit<'a>) -> BoxFuture<'a, Result<Committed, StoreError>> {
         unreachable!("the cache commits")
+    }
+
+    fn valid<'a>(&'a self, _: &'a [Name], _: Token) -> BoxFuture<'a, Result<Option<Position>, StoreError>> {
+        unreachable!("the cache has asked")
     }
 
     fn still_valid(&self, _: &[Name], _: Position) -> Option<Position> {
@@ -87,8 +86,8 @@ impl Store for Settling {
         unreachable!("the latest state is enough")
     }
 
-    fn visible(&self) -> Position {
-        Position(7)
+    fn visible(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        unreachable!("the latest state is enough")
     }
 
     fn watch_visible(&self) -> tokio::sync::watch::Receiver<u64> {
@@ -103,7 +102,7 @@ impl Store for Settling {
         unreachable!("the latest state is enough")
     }
 
-    fn tail(&self, _: &StreamName) -> Cursor {
+    fn tail<'a>(&'a self, _: &'a StreamName) -> BoxFuture<'a, Result<Cursor, StoreError>> {
         unreachable!("the latest state is enough")
     }
 
@@ -119,28 +118,28 @@ impl Store for Settling {
         unreachable!("a loader deletes no stream")
     }
 
-    fn streams(&self) -> Vec<StreamState> {
-        Vec::new()
+    fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamState>, StoreError>> {
+        unreachable!("a loader asks for one key")
     }
 
     fn invalidations<'a>(&'a self, _: &'a [Name], _: usize) -> BoxFuture<'a, Vec<InvalidationRecord>> {
         std::future::ready(Vec::new()).boxed()
     }
 
-    fn last(&self, _: &Name) -> (Option<Position>, bool) {
-        (None, false)
+    fn last<'a>(&'a self, _: &'a [Name]) -> BoxFuture<'a, Result<Vec<NameState>, StoreError>> {
+        unreachable!("the cache has asked")
     }
 
     fn scrub<'a>(&'a self, _: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
         unreachable!()
     }
 
-    fn row(&self, _: &str, _: &str) -> Option<Row> {
-        None
+    fn row<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
+        unreachable!("a loader has no tables")
     }
 
-    fn rows(&self, _: &str) -> Vec<(String, Row)> {
-        Vec::new()
+    fn rows<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<(String, Row)>, StoreError>> {
+        unreachable!("a loader has no tables")
     }
 
     fn state(&self) -> StoreState {

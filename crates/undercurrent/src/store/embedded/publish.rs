@@ -206,6 +206,7 @@ impl Shared {
         let plan = self.plan(order, draft)?;
         let rows = &draft.batch.rows;
         self.tables.check(rows)?;
+        self.tables.check_held(&draft.batch.holds)?;
         let lasting = !rows.is_empty() || plan.iter().any(|planned| !planned.duplicate);
         if !lasting && (draft.has_events() || draft.batch.names.is_empty()) {
             return Ok(self.answer_duplicates(&plan, room));

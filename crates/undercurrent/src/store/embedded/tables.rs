@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use undercurrent_types::Position;
 
 use super::codec::{Fields, Malformed, Out};
-use crate::store::{PublishError, Row, RowWrite, Secret};
+use crate::store::{PublishError, Row, RowCheck, RowWrite, Secret};
 
 /// The most rows of one table.
 const ROWS: usize = 1 << 16;
@@ -38,6 +38,19 @@ struct Cell {
 }
 
 impl Tables {
+    /// Refuses what was decided by a row that has been written since.
+    pub(super) fn check_held(&self, holds: &[RowCheck]) -> Result<(), PublishError> {
+        let tables = self.0.lock();
+        let stands = |hold: &RowCheck| {
+            let cell = tables.get(hold.table).and_then(|table| table.rows.get(hold.id));
+            cell.and_then(|cell| cell.newest.as_ref()).is_some_and(|row| row.revision == hold.revision)
+        };
+        match holds.iter().find(|hold| !stands(hold)) {
+            Some(RowCheck { table, id, .. }) => Err(PublishError::NotHeld { table, id }),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a write whose row is not at the revision that it expects, or that has no room.
     pub(super) fn check(&self, writes: &[RowWrite]) -> Result<(), PublishError> {
         let tables = self.0.lock();

@@ -54,7 +54,7 @@ async fn live(store: &EmbeddedStore, rounds: std::ops::Range<u64>) {
 /// Everything that can be read of a store, as text.
 async fn told(store: &EmbeddedStore) -> String {
     let mut told = String::new();
-    for state in store.streams() {
+    for state in store.streams_now() {
         writeln!(told, "{state:?}").unwrap();
         for record in read_all(store, state.stream.as_str(), 7).await {
             writeln!(told, "{} {:?}", record.cursor, record.json).unwrap();
@@ -63,7 +63,7 @@ async fn told(store: &EmbeddedStore) -> String {
     for (kind, n) in KINDS.iter().flat_map(|kind| (0..9).map(move |n| (kind, n))) {
         writeln!(told, "{:?}", store.latest(&key(&format!("state:{kind}-{n}"))).await).unwrap();
     }
-    writeln!(told, "{:?}", store.rows("t")).unwrap();
+    writeln!(told, "{:?}", store.rows_now("t")).unwrap();
     for n in 0..8 {
         writeln!(told, "{:?}", store.invalidations(&[name(&format!("tag:{n}"))], 9).await).unwrap();
     }
@@ -147,7 +147,7 @@ async fn opening_reads_what_follows_the_checkpoint_and_no_more() {
         cleaner.make_checkpoint().unwrap();
         let copy = disk.copy();
         let opened = open_with(&copy, tiny()).unwrap();
-        assert_eq!(opened.tail(&stream("a")), store.tail(&stream("a")));
+        assert_eq!(opened.tail_now(&stream("a")), store.tail_now(&stream("a")));
         let checkpoint = copy.read(&log().join(CHECKPOINT)).len();
         read.push(copy.bytes_read() - checkpoint - segments(&copy).len() * 64);
     }
@@ -234,12 +234,17 @@ async fn a_directory_of_format_1_with_a_checkpoint_is_read() {
     let without = open_with(&without_checkpoint(&disk), tiny()).unwrap();
     let with = open_with(&disk, tiny()).unwrap();
     check_same(&with, &without).await;
-    let streams: Vec<_> =
-        with.streams().iter().map(|one| (one.stream.to_string(), one.oldest, one.tail.seq)).collect();
+    let streams: Vec<_> = with
+        .streams()
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| (one.stream.to_string(), one.oldest, one.tail.seq))
+        .collect();
     let expected = [("durable", 1, 8), ("few", 21, 24), ("gone", 1, 8), ("memory", 1, 8), ("page", 1, 8)];
     assert_eq!(streams, expected.map(|(name, oldest, tail)| (name.to_owned(), Seq(oldest), Seq(tail))));
     assert_eq!(with.latest(&key("state:durable-3")).await.unwrap().unwrap(), &[b'v'; 9][..]);
-    assert_eq!(with.row("t", "1").unwrap().value, "7");
+    assert_eq!(with.row("t", "1").await.unwrap().unwrap().value, "7");
 }
 
 /// Writes the fixture anew. To be run only for a new format, with a name of its own.

@@ -341,7 +341,7 @@ impl Story {
     /// The last state and the row are those of one commit that may be the last.
     async fn check_states(&self, store: &EmbeddedStore, moment: &Moment) {
         let state = store.latest(&key("state:x")).await.unwrap();
-        let row = store.row("t", "1").map(|row| row.value);
+        let row = store.row_now("t", "1").map(|row| row.value);
         assert_eq!(state, row);
         let durable = |i: &usize| STREAMS[self.asked[*i].to].0 == "durable";
         let acknowledged =

@@ -7,7 +7,9 @@ use super::disk::{Failing, MemoryDisk};
 use super::support::{lasting, open, open_with, publish_as, segment, small};
 use crate::store::contract::{bare, batch, event, ids, key, name, new, publish, read_all, stream};
 use crate::store::embedded::{EmbeddedStore, StoreOptions};
-use crate::store::{Batch, Committed, Invalidation, NewEvent, PublishError, Published, RowWrite, Store};
+use crate::store::{
+    Batch, Commit, Committed, Invalidation, NewEvent, PublishError, Published, RowWrite, Store,
+};
 
 type Answer = Result<Published, PublishError>;
 
@@ -43,14 +45,14 @@ async fn a_durable_event_is_not_visible_before_its_sync_and_its_invalidation_is_
     let held = disk.hold_syncs();
     let publishing = begin(&store, fact(Durability::Durable, "1", "state:x"));
     let closure = [name("state:x")];
-    assert_eq!(store.commit(h, &closure, None).await.unwrap(), Committed::Moved);
+    assert_eq!(store.commit(Commit::of(h, &closure)).await.unwrap(), Committed::Moved);
     disk.wait_for_held_sync();
 
     let at = store.barrier().await.unwrap().position;
     assert!(store.settled(at).now_or_never().is_none());
     assert!(store.settled(h.position).now_or_never().is_some());
     assert!(read_all(&*store, "durable", 9).await.is_empty());
-    assert_eq!(store.tail(&stream("durable")).seq, Seq(0));
+    assert_eq!(store.tail_now(&stream("durable")).seq, Seq(0));
     assert!(live_rx.try_recv().is_err() && !publishing.is_finished());
     assert_eq!(store.latest(&key("state:x")).await.unwrap(), None);
 
@@ -70,7 +72,7 @@ async fn weaker_streams_do_not_wait_for_what_they_do_not_promise() {
     let answer = begin(&store, fact(Durability::Memory, "1", "state:m"));
     assert!(
         answer.now_or_never().is_some_and(|answer| answer.unwrap().is_ok())
-            || store.tail(&stream("memory")).seq == Seq(1)
+            || store.tail_now(&stream("memory")).seq == Seq(1)
     );
     let held = disk.hold_syncs();
     let page = begin(&store, fact(Durability::Page, "2", "state:p")).await.unwrap().unwrap();
@@ -128,7 +130,7 @@ async fn thousands_of_streams_share_their_syncs() {
     // One for all of them, and those of the segments that they fill.
     let segments = super::support::segments(&disk).len();
     assert!(disk.syncs() - syncs <= 1 + 3 * segments, "{} syncs, {segments} segments", disk.syncs() - syncs);
-    assert_eq!(store.streams().len(), 2001);
+    assert_eq!(store.streams_now().len(), 2001);
 }
 
 #[tokio::test]
@@ -151,15 +153,15 @@ async fn after_a_failed_sync_nothing_is_accepted_while_invalidations_go_on() {
         let syncs = disk.syncs();
 
         // What came with the failed event stays in force, and so does what is moved from now on.
-        let moved = store.last(&name("state:x")).0.unwrap();
+        let moved = store.last_now(&name("state:x")).0.unwrap();
         assert!(moved < bare_one.token.position);
         let later = store.publish(fact(Durability::Durable, "2", "state:x")).await.unwrap_err();
         assert!(matches!(later, PublishError::Failed { .. }), "{later}");
-        assert!(store.last(&name("state:x")).0.unwrap() > bare_one.token.position);
+        assert!(store.last_now(&name("state:x")).0.unwrap() > bare_one.token.position);
         let memory = store.publish(batch(vec![lasting(Durability::Memory, "m", "1")])).await.unwrap_err();
         assert!(matches!(memory, PublishError::Failed { .. }), "{memory}");
         let token = store.publish(bare(&["state:z"])).await.unwrap().token;
-        assert_eq!(store.last(&name("state:z")), (Some(token.position), false));
+        assert_eq!(store.last_now(&name("state:z")), (Some(token.position), false));
         let past = store.invalidations(&[name("state:z"), name("state:y")], 9).await;
         assert_eq!(past.len(), 2);
 
@@ -224,7 +226,7 @@ async fn who_publishes_more_than_can_wait_waits_for_room() {
         (0..40_000).map(|n| Invalidation::of(name(&format!("state:{n}-{}", "x".repeat(30))))).collect();
     let bare_batch = Batch { names, ..Batch::default() };
     let position = store.publish(bare_batch).now_or_never().unwrap().unwrap().token.position;
-    assert_eq!(store.last(&name(&format!("state:7-{}", "x".repeat(30)))).0, Some(position));
+    assert_eq!(store.last_now(&name(&format!("state:7-{}", "x".repeat(30)))).0, Some(position));
     drop(held);
     (&mut waiting).await.unwrap();
     durable.await.unwrap().unwrap();
@@ -266,7 +268,7 @@ async fn events_of_all_durabilities_in_one_batch_are_one_commit() {
         assert_eq!(ids(&read_all(&*store, &kind.to_string(), 9).await), ["1"]);
     }
     let store = open(&disk.crash(|| false));
-    assert_eq!(store.streams().len(), 4);
+    assert_eq!(store.streams_now().len(), 4);
 }
 
 #[tokio::test]
@@ -281,16 +283,16 @@ async fn a_row_is_seen_when_it_is_synced_and_what_was_acknowledged_survives_a_cr
     let held = disk.hold_syncs();
     let publishing = begin(&store, row(Some(Some(first)), "2"));
     disk.wait_for_held_sync();
-    assert_eq!(store.row("t", "a").unwrap().value, "1");
+    assert_eq!(store.row_now("t", "a").unwrap().value, "1");
     // The next writer is compared with what was written last, though nobody sees it yet.
     let refused = store.publish(row(Some(Some(first)), "x")).await;
     assert!(matches!(refused, Err(PublishError::RowConflict { actual: Some(at), .. }) if at > first));
     let crashed = open(&disk.crash(|| false));
-    assert_eq!(crashed.row("t", "a").unwrap().value, "1");
+    assert_eq!(crashed.row_now("t", "a").unwrap().value, "1");
     drop(held);
     publishing.await.unwrap().unwrap();
-    assert_eq!(store.row("t", "a").unwrap().value, "2");
-    assert_eq!(open(&disk.crash(|| false)).row("t", "a"), store.row("t", "a"));
+    assert_eq!(store.row_now("t", "a").unwrap().value, "2");
+    assert_eq!(open(&disk.crash(|| false)).row_now("t", "a"), store.row_now("t", "a"));
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn a_full_disk_refuses_events_and_they_go_on_when_there_is_room() {
     let fact = Batch { names: vec![Invalidation::of(name("state:x"))], ..batch(vec![new("b", "fact")]) };
     let error = store.publish(fact).await.unwrap_err();
     assert!(matches!(&error, PublishError::Full { .. }), "{error}");
-    let moved = store.last(&name("state:x")).0.unwrap();
+    let moved = store.last_now(&name("state:x")).0.unwrap();
     assert!(moved > before);
     store.settled(moved).await;
     let kept: Vec<_> = std::iter::once("first").chain(told.iter().map(String::as_str)).collect();
@@ -139,14 +139,14 @@ async fn what_readers_saw_before_the_disk_was_found_full_is_written_when_there_i
     first.await.unwrap();
     let error = behind.await.unwrap_err();
     assert!(matches!(error, PublishError::Full { .. }), "{error}");
-    assert_eq!(store.row("t", "1").unwrap().value, "before");
+    assert_eq!(store.row_now("t", "1").unwrap().value, "before");
     let error = store.publish(batch(vec![long("refused")])).await.unwrap_err();
     assert!(matches!(error, PublishError::Full { .. }), "{error}");
     assert_eq!(ids(&read_all(&*store, "m", 99).await), ["0", "1", "2", "3", "4"]);
 
     disk.empty();
     wait_for_room(&store).await;
-    let expected = store.row("t", "1").map(|row| row.revision);
+    let expected = store.row_now("t", "1").map(|row| row.revision);
     let rows = vec![RowWrite { expected: Some(expected), ..row("again") }];
     store.publish(Batch { rows, ..batch(vec![new("durable", "2")]) }).await.unwrap();
     publish_as(&store, Durability::Memory, "m", "5").await;
@@ -154,7 +154,7 @@ async fn what_readers_saw_before_the_disk_was_found_full_is_written_when_there_i
     let store = open_with(&disk, tiny()).unwrap();
     assert_eq!(ids(&read_all(&store, "durable", 99).await), ["0", "1", "2"]);
     assert_eq!(ids(&read_all(&store, "m", 99).await), ["0", "1", "2", "3", "4", "5"]);
-    assert_eq!(store.row("t", "1").unwrap().value, "again");
+    assert_eq!(store.row_now("t", "1").unwrap().value, "again");
 }
 
 #[tokio::test]

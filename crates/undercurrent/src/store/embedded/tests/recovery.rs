@@ -370,7 +370,7 @@ async fn a_directory_of_format_1_is_read() {
     disk.put(&segment(0), FORMAT_1.to_vec());
     let store = open(&disk);
     let states: Vec<_> =
-        store.streams().iter().map(|s| (s.stream.to_string(), s.durability, s.tail.seq.0)).collect();
+        store.streams_now().iter().map(|s| (s.stream.to_string(), s.durability, s.tail.seq.0)).collect();
     let expected = [("log", Durability::Page, 1), ("sessions/1", Durability::Durable, 3)];
     assert_eq!(states, expected.map(|(stream, durability, tail)| (stream.to_owned(), durability, tail)));
     let records = read_all(&store, "sessions/1", 9).await;

@@ -45,7 +45,7 @@ async fn a_cursor_that_fell_off_is_told_the_oldest_and_a_reader_meets_a_gap() {
     let store = Arc::new(open_with(&disk, tiny()).unwrap());
     keep(&store, "a", count(10)).await;
     publish_many(&store, "a", 0..400).await;
-    let epoch = store.tail(&stream("a")).epoch;
+    let epoch = store.tail_now(&stream("a")).epoch;
     let at = |seq| Cursor { epoch, seq: Seq(seq) };
     let mut reader =
         Subscription::open(store.clone(), stream("a"), Start::After(at(0)), Filter::default()).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_cursor_that_fell_off_is_told_the_oldest_and_a_reader_meets_a_gap() {
         let ReadStreamError::Gone { oldest, reason, .. } = error else { panic!("{error}") };
         assert_eq!((oldest, reason), (at(390), "retention"));
         assert_eq!(ids(&read_all(store, "a", 3).await), expected);
-        assert_eq!(store.streams()[0].oldest, Seq(391));
+        assert_eq!(store.streams_now()[0].oldest, Seq(391));
         assert!(store.read_stream(&stream("a"), Some(at(390)), 9).await.is_ok());
     };
     check(&store).await;
@@ -106,8 +106,8 @@ async fn what_the_events_said_outlives_them() {
     let rows = vec![row("deleted", None), row("changed", Some("2"))];
     let position = store.publish(Batch { rows, ..batch(facts) }).await.unwrap().token.position;
     publish_many(&store, "a", 30..100).await;
-    let tail = store.tail(&stream("a"));
-    let revision = store.row("t", "kept").unwrap().revision;
+    let tail = store.tail_now(&stream("a"));
+    let revision = store.row_now("t", "kept").unwrap().revision;
     clean(&store, &disk).await;
     // Once more, so that what was left behind is left behind again.
     publish_many(&store, "a", 100..200).await;
@@ -119,11 +119,11 @@ async fn what_the_events_said_outlives_them() {
         assert_eq!(store.latest(&key("state:small")).await.unwrap().unwrap(), "2");
         assert_eq!(store.latest(&key("state:large")).await.unwrap().unwrap(), large);
         assert_eq!(store.latest(&key("state:deleted")).await.unwrap(), None);
-        assert_eq!(store.row("t", "kept").unwrap().revision, revision);
-        assert_eq!(store.row("t", "deleted"), None);
-        let changed = store.row("t", "changed").unwrap();
+        assert_eq!(store.row_now("t", "kept").unwrap().revision, revision);
+        assert_eq!(store.row_now("t", "deleted"), None);
+        let changed = store.row_now("t", "changed").unwrap();
         assert_eq!((changed.value, changed.revision), ("2".into(), position));
-        let states: Vec<_> = store.streams().iter().map(|s| (s.tail, s.retention)).collect();
+        let states: Vec<_> = store.streams_now().iter().map(|s| (s.tail, s.retention)).collect();
         assert_eq!(
             states,
             [(Cursor { seq: Seq(205), ..tail }, count(5)), (Cursor { seq: Seq(0), ..tail }, count(7)),]
@@ -168,7 +168,7 @@ async fn few_events_that_are_kept_do_not_hold_the_room_of_many() {
     let expected: Vec<_> = few.iter().map(|(id, _)| id.as_str()).collect();
     for store in [store, open_with(&disk.copy(), tiny()).unwrap()] {
         assert_eq!(ids(&read_all(&store, "few", 3).await), expected);
-        let epoch = store.tail(&stream("few")).epoch;
+        let epoch = store.tail_now(&stream("few")).epoch;
         for seq in [3, 11, 19] {
             let page = store.read_stream(&stream("few"), Some(Cursor { epoch, seq: Seq(seq) }), 2).await;
             assert_eq!(ids(&page.unwrap().records)[0], expected[seq as usize]);
@@ -235,7 +235,7 @@ async fn a_deleted_stream_gives_its_room_back() {
     assert!(2 * used(&disk) < before, "{} bytes of {before}", used(&disk));
     for store in [store, open_with(&disk.copy(), tiny()).unwrap()] {
         assert_eq!(read_all(&store, "b", 99).await.len(), 10);
-        assert_eq!(store.streams().len(), 1);
+        assert_eq!(store.streams_now().len(), 1);
     }
 }
 
@@ -306,7 +306,7 @@ async fn places_in_what_was_dropped_lead_to_what_is_left() {
         keep(&store, "many", count(kept)).await;
         clean(&store, &disk).await;
         for store in [store, open_with(&disk.copy(), options).unwrap()] {
-            let epoch = store.tail(&stream("many")).epoch;
+            let epoch = store.tail_now(&stream("many")).epoch;
             for seq in 400 - kept..400 {
                 let after = Some(Cursor { epoch, seq: Seq(seq) });
                 let page = store.read_stream(&stream("many"), after, 1).await.unwrap();
@@ -338,6 +338,6 @@ async fn a_row_that_was_deleted_does_not_come_back_from_a_commit_that_is_kept() 
     publish_many(&store, "many", 40..100).await;
     clean(&store, &disk).await;
     let store = open_with(&disk.copy(), tiny()).unwrap();
-    assert_eq!(store.row("t", "1"), None);
+    assert_eq!(store.row_now("t", "1"), None);
     assert_eq!(ids(&read_all(&store, "few", 9).await), ["1"]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use undercurrent_types::Durability;
+use undercurrent_types::{Cursor, Durability, Name, Position, StreamName};
 
 use super::disk::MemoryDisk;
 use crate::store::contract::{Subject, batch, new};
@@ -15,7 +15,7 @@ use crate::store::embedded::clean::Cleaner;
 use crate::store::embedded::frame::{FRAME, Found, Frame, find};
 use crate::store::embedded::segment::{HEADER, SegmentHeader};
 use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
-use crate::store::{NewEvent, Published, Store};
+use crate::store::{NewEvent, Published, Row, Store, StoreError, StreamState};
 
 /// Small segments, so that tests go through many of them.
 pub(super) fn small() -> StoreOptions {
@@ -121,4 +121,32 @@ pub(super) fn frames(bytes: &[u8]) -> Vec<(Frame, usize)> {
         frames.push((frame, at));
     }
     frames
+}
+
+/// What an embedded store knows at once.
+impl EmbeddedStore {
+    pub(super) fn last_now(&self, name: &Name) -> (Option<Position>, bool) {
+        let known = at_once(self.last(std::slice::from_ref(name)));
+        (known[0].position, known[0].in_doubt)
+    }
+
+    pub(super) fn row_now(&self, table: &str, id: &str) -> Option<Row> {
+        at_once(self.row(table, id))
+    }
+
+    pub(super) fn rows_now(&self, table: &str) -> Vec<(String, Row)> {
+        at_once(self.rows(table))
+    }
+
+    pub(super) fn tail_now(&self, stream: &StreamName) -> Cursor {
+        at_once(self.tail(stream))
+    }
+
+    pub(super) fn streams_now(&self) -> Vec<StreamState> {
+        at_once(self.streams())
+    }
+}
+
+fn at_once<T>(answer: BoxFuture<'_, Result<T, StoreError>>) -> T {
+    answer.now_or_never().expect("it waits for nothing").unwrap()
 }

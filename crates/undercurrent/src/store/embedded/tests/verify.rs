@@ -233,7 +233,7 @@ async fn a_newer_checkpoint_is_named_and_passed_over() {
     assert!(told(&checkup).contains("it is of format 2, which a newer version"), "{}", told(&checkup));
     assert!(checkup.sound);
     let store = open_with(&disk, tiny()).unwrap();
-    assert_eq!(store.tail(&stream("a")).seq, Seq(60));
+    assert_eq!(store.tail(&stream("a")).await.unwrap().seq, Seq(60));
 }
 
 #[tokio::test]

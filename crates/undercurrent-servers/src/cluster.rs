@@ -1,0 +1,164 @@
+//! A cluster of six nodes.
+
+use futures_util::future::try_join_all;
+
+use crate::choice;
+use crate::error::ServerError;
+use crate::replicated::follows;
+use crate::server::{Server, field_of};
+use crate::setup::Setup;
+use crate::wait::until;
+
+/// All slots of a cluster.
+const SLOTS: u16 = 16_384;
+
+/// Three primaries that share the slots evenly, and a replica of each.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The nodes: three primaries, in the beginning, and their replicas in the same order.
+    pub nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// How many primaries there are.
+    pub const PRIMARIES: usize = 3;
+
+    /// Starts six nodes, and returns when all of them call the cluster well and the replicas follow.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub async fn start(setup: Setup) -> Result<Self, ServerError> {
+        let setup = setup.cluster();
+        let program = choice::program(&setup.describe())?;
+        let nodes = (0..2 * Self::PRIMARIES).map(|_| Server::start_program(&program, &setup));
+        let cluster = Self { nodes: try_join_all(nodes).await? };
+        cluster.share_slots().await?;
+        cluster.meet().await?;
+        cluster.pair().await?;
+        cluster.well().await?;
+        Ok(cluster)
+    }
+
+    /// Returns the URL of the cluster by way of all nodes.
+    pub fn url(&self) -> String {
+        let places: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let plain = self.nodes[0].url();
+        let credentials = plain.rsplit_once('@').and_then(|(before, _)| Some(before.split_once("://")?.1));
+        let credentials = credentials.map(|words| format!("{words}@")).unwrap_or_default();
+        format!("redis+cluster://{credentials}{}", places.join(","))
+    }
+
+    async fn share_slots(&self) -> Result<(), ServerError> {
+        let share = SLOTS / u16::try_from(Self::PRIMARIES).expect("there are three");
+        for (place, node) in self.nodes.iter().enumerate() {
+            // Different from the start, so that no two nodes have to settle it between them later.
+            let () = node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(place + 1).to_string()]).await?;
+        }
+        for (place, node) in (0..).zip(&self.nodes[..Self::PRIMARIES]) {
+            let first = place * share;
+            let is_last = usize::from(place) + 1 == Self::PRIMARIES;
+            let last = if is_last { SLOTS - 1 } else { first + share - 1 };
+            let () =
+                node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every node known to every other.
+    async fn meet(&self) -> Result<(), ServerError> {
+        for (place, node) in self.nodes.iter().enumerate() {
+            for other in &self.nodes[place + 1..] {
+                let (port, bus) = (other.port().to_string(), other.bus().unwrap_or_default().to_string());
+                let () = node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await?;
+            }
+        }
+        for node in &self.nodes {
+            until("a node knows all nodes", || async {
+                let text: String = node.command(&["CLUSTER", "NODES"]).await.map_err(|e| e.to_string())?;
+                let known = text.lines().filter(|line| !line.contains("handshake")).count();
+                if known == self.nodes.len() { Ok(()) } else { Err(text) }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Gives every primary its replica.
+    async fn pair(&self) -> Result<(), ServerError> {
+        let (primaries, replicas) = self.nodes.split_at(Self::PRIMARIES);
+        for (primary, replica) in primaries.iter().zip(replicas) {
+            let id: String = primary.command(&["CLUSTER", "MYID"]).await?;
+            let () = replica.command(&["CLUSTER", "REPLICATE", &id]).await?;
+        }
+        for replica in replicas {
+            follows(replica).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every node that runs calls the cluster well, and knows all primaries with their replicas.
+    ///
+    /// # Errors
+    ///
+    /// Fails where that does not come about in time.
+    pub async fn well(&self) -> Result<(), ServerError> {
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            until("a node calls the cluster well", || async {
+                let text: String = node.command(&["CLUSTER", "INFO"]).await.map_err(|e| e.to_string())?;
+                let state = field_of(&text, "cluster_state");
+                let size = field_of(&text, "cluster_size");
+                if state != Some("ok") || size != Some("3") {
+                    return Err(text);
+                }
+                let text: String = node.command(&["CLUSTER", "NODES"]).await.map_err(|e| e.to_string())?;
+                let of_role =
+                    |role| text.lines().filter(|line| line.contains(role) && !line.contains("fail")).count();
+                let roles = (of_role("master"), of_role("slave"));
+                if roles.0 == Self::PRIMARIES && roles.1 + roles.0 == self.running() {
+                    Ok(())
+                } else {
+                    Err(text)
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> usize {
+        self.nodes.iter().filter(|node| node.runs()).count()
+    }
+
+    /// Returns the node that serves a key now: a primary that runs and has the key's slot.
+    ///
+    /// # Errors
+    ///
+    /// Fails where no node says so in time.
+    pub async fn owner(&self, key: &str) -> Result<&Server, ServerError> {
+        until("a primary has the slot of a key", || async {
+            for node in self.nodes.iter().filter(|node| node.runs()) {
+                // A node that does not have the slot answers with a redirection.
+                if node.command::<()>(&["EXISTS", key]).await.is_ok()
+                    && node
+                        .info("replication", "role")
+                        .await
+                        .is_ok_and(|role| role.as_deref() == Some("master"))
+                {
+                    return Ok(node);
+                }
+            }
+            Err("every node that runs sends it elsewhere".to_owned())
+        })
+        .await
+    }
+
+    /// Promotes a replica without asking the primary or the others (`CLUSTER FAILOVER TAKEOVER`).
+    ///
+    /// # Errors
+    ///
+    /// Fails where the node is no replica.
+    pub async fn take_over(&self, replica: usize) -> Result<(), ServerError> {
+        self.nodes[replica].command(&["CLUSTER", "FAILOVER", "TAKEOVER"]).await
+    }
+}

@@ -1,0 +1,163 @@
+//! A primary with replicas, watched by Sentinels that promote a replica when the primary is gone.
+
+use std::path::PathBuf;
+
+use futures_util::future::try_join_all;
+
+use crate::choice;
+use crate::error::ServerError;
+use crate::program::{Flavour, Place, Program};
+use crate::replicated::Replicated;
+use crate::server::{Server, field_of, ruler};
+use crate::setup::Setup;
+use crate::wait::until;
+
+/// The name under which the Sentinels know the primary.
+const NAME: &str = "undercurrent";
+
+/// After how many milliseconds without an answer a server counts as gone.
+const DOWN_AFTER: u32 = 1000;
+
+/// After how many milliseconds a promotion that hangs is given up.
+const FAILOVER: u32 = 5000;
+
+/// Servers and the Sentinels that watch them. Plain connections only.
+///
+/// Redis' and Valkey's Sentinel is the server program itself; before a Dragonfly stands `redis-server`.
+#[derive(Debug)]
+pub struct Sentinels {
+    /// The servers; who of them is the primary changes.
+    pub servers: Replicated,
+    /// The Sentinels.
+    pub sentinels: Vec<Server>,
+}
+
+impl Sentinels {
+    /// Starts a primary with replicas, and as many Sentinels, of which the larger half has to agree. Returns when every
+    /// Sentinel knows all servers and all Sentinels.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    ///
+    /// # Panics
+    ///
+    /// Panics where the setup asks for TLS, which the kit does not set up for Sentinels.
+    pub async fn start(setup: Setup, replicas: usize, sentinels: usize) -> Result<Self, ServerError> {
+        assert!(setup.tls.is_none(), "the kit's Sentinels speak no TLS");
+        let program = choice::program(&format!("{sentinels} Sentinels"))?;
+        let servers = Replicated::start_direct(&program, &setup, replicas).await?;
+        let watcher = match program.flavour() {
+            Flavour::Redis | Flavour::Valkey => program,
+            Flavour::Dragonfly => Program::find(PathBuf::from("redis-server"))?,
+        };
+        let watch = Watch {
+            primary: servers.primary.port(),
+            quorum: sentinels / 2 + 1,
+            password: ruler(&setup).map(str::to_owned),
+        };
+        let plain = Setup::standalone();
+        let started = (0..sentinels).map(|_| Server::start_as(&watcher, &plain, Some(&watch)));
+        let group = Self { sentinels: try_join_all(started).await?, servers };
+        for sentinel in &group.sentinels {
+            group.knows_all(sentinel).await?;
+        }
+        Ok(group)
+    }
+
+    /// Returns the name under which the Sentinels know the primary.
+    pub fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// Returns the URL of the primary by way of all Sentinels.
+    pub fn url(&self) -> String {
+        let places: Vec<_> = self.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
+        let plain = self.servers.primary.url();
+        let credentials = plain.rsplit_once('@').and_then(|(before, _)| Some(before.split_once("://")?.1));
+        let credentials = credentials.map(|words| format!("{words}@")).unwrap_or_default();
+        format!("redis+sentinel://{credentials}{}/{NAME}", places.join(","))
+    }
+
+    /// Returns all servers, the first primary first.
+    pub fn all(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.servers.primary).chain(&self.servers.replicas)
+    }
+
+    /// Returns the server that a Sentinel names as the primary now.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the first Sentinel that runs does not answer, or names a strange place.
+    pub async fn primary(&self) -> Result<&Server, ServerError> {
+        let sentinel = self.sentinels.iter().find(|sentinel| sentinel.runs());
+        let sentinel = sentinel.unwrap_or(&self.sentinels[0]);
+        let (_, port): (String, u16) =
+            sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await?;
+        let found = self.all().find(|server| server.port() == port);
+        found.ok_or_else(|| {
+            let cause = std::io::Error::other(format!("a Sentinel names port {port}"));
+            ServerError::System { doing: "looking for the primary", cause }
+        })
+    }
+
+    /// Waits until the Sentinels name another primary than a given port's, and that one knows it. Returns it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where that does not come about in time.
+    pub async fn promoted(&self, before: u16) -> Result<&Server, ServerError> {
+        until("a replica is promoted", || async {
+            let now = self.primary().await.map_err(|e| e.to_string())?;
+            let role = now.info("replication", "role").await.map_err(|e| e.to_string())?;
+            match role.as_deref() {
+                Some("master") if now.port() != before => Ok(now),
+                role => Err(format!("port {} is the primary by name and {role:?} by role", now.port())),
+            }
+        })
+        .await
+    }
+
+    /// Waits until a Sentinel knows all servers and all others of its kind, and all is well.
+    async fn knows_all(&self, sentinel: &Server) -> Result<(), ServerError> {
+        let all = self.servers.replicas.len();
+        let others = self.sentinels.len() - 1;
+        let expected = format!(
+            "status=ok,address=127.0.0.1:{},slaves={all},sentinels={}",
+            self.servers.primary.port(),
+            others + 1
+        );
+        until("a Sentinel knows everybody", || async {
+            let text: String = sentinel.command(&["INFO", "sentinel"]).await.map_err(|e| e.to_string())?;
+            let line = field_of(&text, "master0").unwrap_or_default();
+            if line.ends_with(&expected) { Ok(()) } else { Err(format!("it says `{line}`")) }
+        })
+        .await
+    }
+}
+
+/// What a Sentinel is told.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    primary: u16,
+    quorum: usize,
+    password: Option<String>,
+}
+
+impl Watch {
+    /// Writes the file of a Sentinel, which it changes itself later, and returns the words to start it.
+    pub(crate) fn args(&self, place: &Place<'_>) -> Result<Vec<String>, ServerError> {
+        let Self { primary, quorum, password } = self;
+        let mut text = format!(
+            "port {}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {primary} {quorum}\n\
+             sentinel down-after-milliseconds {NAME} {DOWN_AFTER}\nsentinel failover-timeout {NAME} {FAILOVER}\n",
+            place.port
+        );
+        if let Some(password) = password {
+            text += &format!("sentinel auth-pass {NAME} {password}\n");
+        }
+        let file = place.data.with_file_name("sentinel.conf");
+        std::fs::write(&file, text).map_err(ServerError::system("writing the file of a Sentinel"))?;
+        Ok(vec![file.display().to_string(), "--sentinel".to_owned()])
+    }
+}

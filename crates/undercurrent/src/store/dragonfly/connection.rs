@@ -1,0 +1,339 @@
+//! The connection that requests go through, made anew with CLAIM before it when it is lost.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use redis::{Cmd, RedisError, ServerErrorKind, Value};
+use tokio::sync::Mutex;
+use undercurrent_types::{Incarnation, Position, Token};
+
+use super::claim::{Claimed, Mark, claim, incarnation_text, random};
+use super::connect::{ConnectError, Connector};
+use super::keys::Keys;
+use super::options::SharedStoreOptions;
+use super::order::{Known, Order};
+use super::reply::{Malformed, Reply};
+use super::scripts::Script;
+use super::server::Server;
+use crate::store::StoreError;
+
+/// How long a failed attempt to connect answers for others, so that a storm of reads is not one of connections.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a request is sent again because its connection is no longer the right one.
+const TRIES: usize = 4;
+
+/// The way to the server.
+pub(super) struct Link {
+    pub(super) options: SharedStoreOptions,
+    pub(super) keys: Keys,
+    pub(super) order: Order,
+    connector: Connector,
+    /// Read by every request, written when a connection was made.
+    current: RwLock<Arc<Connection>>,
+    /// Held over the making of a connection, so that one is made for all who wait. With the last failure.
+    making: Mutex<Option<(Instant, ConnectError)>>,
+}
+
+/// One claimed connection.
+pub(super) struct Connection {
+    claimed: Claimed,
+    /// Set when it is not to be used any more.
+    lost: AtomicBool,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// Nothing was done.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It was sent, and nobody knows what became of it.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// A request: a script with its keys and arguments, behind those that all scripts have.
+pub(super) struct Call<'a> {
+    script: &'static Script,
+    keys: Vec<String>,
+    args: Vec<Cow<'a, [u8]>>,
+}
+
+/// The answer of a script.
+pub(super) struct Answer {
+    /// The position at its end.
+    pub(super) at: Mark,
+    /// The position up to which the order had been applied when the request was sent; it was found to stand.
+    pub(super) since: Mark,
+    /// The server's time, in milliseconds.
+    pub(super) time_ms: u64,
+    /// What else it says.
+    pub(super) rest: Reply,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn of(script: &'static Script) -> Self {
+        Self { script, keys: Vec::new(), args: Vec::new() }
+    }
+
+    pub(super) fn key(mut self, key: String) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    pub(super) fn push_key(&mut self, key: String) {
+        self.keys.push(key);
+    }
+
+    pub(super) fn arg(mut self, arg: impl Into<Cow<'a, str>>) -> Self {
+        self.push(arg);
+        self
+    }
+
+    pub(super) fn number(self, number: u64) -> Self {
+        self.arg(number.to_string())
+    }
+
+    pub(super) fn push(&mut self, arg: impl Into<Cow<'a, str>>) {
+        self.args.push(match arg.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        });
+    }
+
+    pub(super) fn push_bytes(&mut self, arg: impl Into<Cow<'a, [u8]>>) {
+        self.args.push(arg.into());
+    }
+
+    fn command(&self, keys: &Keys, connection: &Connection, known: &Known, with_text: bool) -> Cmd {
+        let mut command = Cmd::new();
+        match with_text {
+            true => command.arg("EVAL").arg(&self.script.text),
+            false => command.arg("EVALSHA").arg(&self.script.sha),
+        };
+        command.arg(keys.order.len() + self.keys.len()).arg(&keys.order).arg(&self.keys);
+        let Server { replication, tells_scripts, .. } = connection.server();
+        command.arg(incarnation_text(connection.inc()));
+        command.arg(if *tells_scripts { replication } else { "" });
+        command.arg(random());
+        for mark in [&known.applied, &known.seen] {
+            command.arg(mark.at.position.0).arg(&*mark.nonce);
+        }
+        self.args.iter().for_each(|arg| {
+            command.arg(&**arg);
+        });
+        command
+    }
+}
+
+impl Connection {
+    fn new(claimed: Claimed) -> Arc<Self> {
+        Arc::new(Self { claimed, lost: AtomicBool::new(false) })
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.claimed.server
+    }
+
+    fn inc(&self) -> Incarnation {
+        self.claimed.begun.at.inc
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Sends a command outside of any script.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let sent = self.claimed.wire.send(command).await;
+        if sent.as_ref().is_err_and(is_of_connection) {
+            self.lose();
+        }
+        sent
+    }
+}
+
+impl Link {
+    /// Makes the first connection.
+    pub(super) async fn open(options: SharedStoreOptions) -> Result<Self, ConnectError> {
+        let connector = Connector::new(options.clone())?;
+        let keys = Keys::new(&options.prefix, &options.namespace, &options.workspace);
+        let claimed = claim(&connector, &options, &keys, None).await?;
+        let order = Order::starting_at(claimed.begun.clone());
+        let current = RwLock::new(Connection::new(claimed));
+        Ok(Self { options, keys, order, connector, current, making: Mutex::default() })
+    }
+
+    /// Returns what the server was like when the connection to it began.
+    pub(super) fn server(&self) -> Server {
+        self.current.read().server().clone()
+    }
+
+    /// Says why the server can not be asked now, where it was found that it can not.
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = self.making.try_lock().ok()?;
+        failure.as_ref().map(|(_, error)| error.to_string())
+    }
+
+    /// Returns a connection that is not known to be lost, and makes one if there is none.
+    async fn connection(&self) -> Result<Arc<Connection>, Failed> {
+        let usable = || Some(self.current.read().clone()).filter(|connection| !connection.is_lost());
+        if let Some(connection) = usable() {
+            return Ok(connection);
+        }
+        let mut failure = self.making.lock().await;
+        if let Some(connection) = usable() {
+            return Ok(connection);
+        }
+        if let Some((at, error)) = &*failure
+            && at.elapsed() < PAUSE
+        {
+            return Err(Failed::Unavailable(error.to_string()));
+        }
+        match claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await {
+            Ok(claimed) => {
+                self.order.claimed(&claimed.begun);
+                let connection = Connection::new(claimed);
+                *self.current.write() = connection.clone();
+                *failure = None;
+                Ok(connection)
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                *failure = Some((Instant::now(), error));
+                Err(Failed::Unavailable(reason))
+            }
+        }
+    }
+
+    /// Makes a claimed connection for somebody who needs one of their own.
+    pub(super) async fn own_connection(&self) -> Result<Claimed, ConnectError> {
+        let claimed = claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await?;
+        self.order.claimed(&claimed.begun);
+        Ok(claimed)
+    }
+
+    /// Makes a connection on which a request may wait as long as it likes.
+    pub(super) async fn blocking_connection(&self) -> Result<super::connect::Wire, ConnectError> {
+        self.connector.connect(None).await
+    }
+
+    /// Runs a script where it is proven to run in the incarnation that is believed.
+    ///
+    /// An answer that comes is of that incarnation, and its position has been noted. The request is sent again while
+    /// it is certain that nothing was done.
+    pub(super) async fn run(&self, call: &Call<'_>) -> Result<Answer, Failed> {
+        for _ in 0..TRIES {
+            let connection = self.connection().await?;
+            if let Some(answer) = self.run_on(&connection, call).await? {
+                return Ok(answer);
+            }
+            connection.lose();
+        }
+        Err(Failed::Unavailable("the server changes again and again".to_owned()))
+    }
+
+    /// Runs a script that may be run again where nobody knows what became of it.
+    pub(super) async fn ask(&self, call: &Call<'_>) -> Result<Answer, StoreError> {
+        let answer = match self.run(call).await {
+            Err(Failed::Unknown(_)) => self.run(call).await,
+            answer => answer,
+        };
+        answer.map_err(|failed| self.unavailable(failed))
+    }
+
+    pub(super) fn unavailable(&self, failed: Failed) -> StoreError {
+        let (Failed::Unavailable(reason) | Failed::Unknown(reason)) = failed;
+        StoreError::Unavailable { place: self.options.url.to_string(), reason }
+    }
+
+    pub(super) fn malformed(&self, e: Malformed) -> StoreError {
+        self.unavailable(Failed::Unavailable(e.to_string()))
+    }
+
+    /// Runs a script on one connection; `None` where that is not the right one any more, and nothing was done.
+    async fn run_on(&self, connection: &Connection, call: &Call<'_>) -> Result<Option<Answer>, Failed> {
+        let known = self.order.known();
+        if connection.inc() != known.seen.at.inc {
+            return Ok(None);
+        }
+        let with = |with_text| call.command(&self.keys, connection, &known, with_text);
+        let mut sent = self.proven(connection, &with(false)).await;
+        if sent.as_ref().is_err_and(|e| e.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)) {
+            sent = self.proven(connection, &with(true)).await;
+        }
+        let Some(value) = self.sort(connection, call, sent).await? else { return Ok(None) };
+        let read = || {
+            let mut rest = Reply::open(value)?;
+            if rest.text()? == "claim" {
+                return Ok(None);
+            }
+            let at = Token { inc: connection.inc(), position: Position(rest.parse()?) };
+            let at = Mark { at, nonce: rest.text()?.into() };
+            Ok(Some(Answer { at, since: known.applied.clone(), time_ms: rest.parse()?, rest }))
+        };
+        let answer = read().map_err(|e: Malformed| Failed::Unknown(format!("{}: {e}", call.script.name)))?;
+        if let Some(answer) = &answer {
+            self.order.note(&answer.at);
+        }
+        Ok(answer)
+    }
+
+    /// Sends a script; where it can not ask for the replication id itself, that is asked right behind it.
+    async fn proven(&self, connection: &Connection, command: &Cmd) -> Result<Value, RedisError> {
+        if connection.server().tells_scripts {
+            return connection.send(command).await;
+        }
+        let wire = &connection.claimed.wire;
+        let (sent, id) = tokio::join!(connection.send(command), Server::replication_of(wire));
+        match id {
+            Ok(id) if id.as_ref() == Some(&connection.server().replication) => sent,
+            // What it answers is true of another server than the one that was claimed.
+            _ => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
+        }
+    }
+
+    /// Tells errors that leave nothing behind from those that say nothing.
+    async fn sort(
+        &self,
+        connection: &Connection,
+        call: &Call<'_>,
+        sent: Result<Value, RedisError>,
+    ) -> Result<Option<Value>, Failed> {
+        let error = match sent {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
+        };
+        let name = call.script.name;
+        if is_of_connection(&error) {
+            connection.lose();
+            return Err(Failed::Unknown(format!("the connection was lost during `{name}`: {error}")));
+        }
+        // Inside a script a Dragonfly loses the prefix of the code, so it is looked for in the whole text. They are
+        // all answers to the first write, which is the proof, or come before the script runs.
+        let text = error.to_string();
+        let refused = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
+        if refused(&["READONLY", "MOVED", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"]) {
+            connection.lose();
+            return Err(Failed::Unavailable(format!("the server does not take `{name}`: {text}")));
+        }
+        if refused(&["OOM", "MISCONF", "NOREPLICAS", "NOPERM", "BUSY", "out of memory", "Out of memory"]) {
+            return Err(Failed::Unavailable(format!("the server refuses `{name}`: {text}")));
+        }
+        Err(Failed::Unknown(format!("`{name}` failed: {text}")))
+    }
+}
+
+fn is_of_connection(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_timeout()
+        || error.is_connection_dropped()
+        || error.is_unrecoverable_error()
+}

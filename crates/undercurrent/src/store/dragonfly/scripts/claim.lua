@@ -1,0 +1,47 @@
+-- Begins a connection: finds the incarnation, or makes a new one where positions may have been lost.
+local control, last, log, sources = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local fresh, own, nonce, format = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local seen_inc, seen, seen_nonce = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local left, records, names = ARGV[8], ARGV[9], ARGV[10]
+local function digits(n) return string.format('%.0f', n) end
+
+local found = redis.call('HMGET', control, 'inc', 'pos', 'nonce', 'own', 'format')
+local inc, pos = found[1], tonumber(found[2]) or 0
+if redis.call('EXISTS', control) == 1 and found[5] ~= format then return {'format', found[5] or ''} end
+
+local lost = not inc or redis.call('HGET', last, 'inc') ~= inc or found[4] ~= own
+-- Nobody joins an incarnation again that they have left.
+if inc and string.find(left, inc, 1, true) then lost = true end
+if not lost and inc == seen_inc then
+  if pos < seen then
+    lost = true
+  elseif pos == seen then
+    lost = found[3] ~= seen_nonce
+  else
+    local at = redis.call('XRANGE', log, ARGV[6] .. '-0', ARGV[6] .. '-0')[1]
+    for i = 1, at and #at[2] or 0, 2 do
+      if at[2][i] == 'nonce' and at[2][i + 1] ~= seen_nonce then lost = true end
+    end
+  end
+end
+
+-- No position that anybody was given is given again, under any incarnation.
+if lost or pos < seen then
+  pos = math.max(pos, seen) + 1
+  if lost then
+    redis.call('UNLINK', last, log, sources)
+    inc = fresh
+    redis.call('HDEL', control, 'due')
+    redis.call('HSET', last, 'inc', inc)
+    redis.call('HSETNX', control, 'deleted', '0')
+    redis.call('HSET', control, 'low', digits(pos))
+  end
+  redis.call('HSET', control, 'inc', inc, 'pos', digits(pos), 'nonce', nonce, 'own', own, 'format', format)
+  local clock = redis.call('TIME')
+  local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+  redis.call('XADD', log, digits(pos) .. '-0', 'inc', inc, 'nonce', nonce, 'time', digits(now), 'cause', 'a new beginning',
+    'names', '', 'events', '')
+  found[3] = nonce
+end
+redis.call('HSET', control, 'records', records, 'names', names)
+return {'ok', inc, digits(pos), found[3]}

@@ -1,0 +1,42 @@
+-- Finds a value good that was read from h on, or not, and keeps it. A change found is a change announced.
+local h, h_nonce, over, announce, key = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local loader, names, own, deadline, own_deadline = ARGV[14], ARGV[15], ARGV[16], ARGV[17], ARGV[18]
+local version, inputs, state, value, rest = ARGV[19], ARGV[20], ARGV[21], ARGV[22], ARGV[23]
+local holder, lasts = ARGV[24], ARGV[25]
+
+local function answer(verdict) return {'ok', digits(pos), nonce, digits(now), verdict} end
+
+if holder ~= '' and redis.call('GET', lease) == holder then redis.call('DEL', lease) end
+
+-- The position of h has to stand as it was given: what a server forgot may have been given again.
+local at = redis.call('XRANGE', log, ARGV[9] .. '-0', ARGV[9] .. '-0')
+if ARGV[8] ~= inc or #at == 0 or field(at[1], 'nonce') ~= h_nonce then return answer('moved') end
+local verdict = judge(names, h)
+if verdict then return answer(verdict) end
+
+local replaces = true
+if over == 'same' then
+  replaces = entry and entry.version == version and entry.inputs == inputs and entry.loader == loader
+elseif is_valid and tonumber(entry.loader) > tonumber(loader) then
+  replaces = false
+else
+  local differs = is_valid and entry.loader == loader and entry.version ~= version
+  if differs and entry.h >= h then
+    -- Two values, and nobody can say which of them is the later one: neither stays.
+    take('c')
+    record(move({key}), '', 'two loads of it disagree')
+    redis.call('DEL', context)
+    return answer('disagree')
+  end
+  if differs or announce ~= '' then
+    take('c')
+    record(move({key}), '', 'a change found')
+  end
+end
+if replaces and state ~= 'large' then
+  redis.call('HSET', context, 'inc', inc, 'as_of', digits(pos), 'loader', loader, 'names', names, 'own', own, 'deadline',
+    deadline, 'own_deadline', own_deadline, 'looked', digits(now), 'h', digits(h), 'version', version, 'inputs', inputs,
+    'state', state, 'value', value, 'rest', rest)
+  redis.call('PEXPIRE', context, lasts)
+end
+return answer('valid')

@@ -1,0 +1,220 @@
+-- Commits events, rows and invalidations at one position, or refuses all of them before anything is written.
+local streams, facts, tables = KEYS[5], KEYS[6], KEYS[7]
+local unpack = table.unpack or unpack
+local key_at, arg_at = 7, 7
+local function key() key_at = key_at + 1 return KEYS[key_at] end
+local function arg() arg_at = arg_at + 1 return ARGV[arg_at] end
+local function no(kind, index, what) return {'ok', digits(pos), nonce, digits(now), 'no', kind, digits(index), what} end
+
+local strongest, generation, vouch, cause = tonumber(arg()), arg(), tonumber(arg()), arg()
+
+-- Streams: what they are at.
+local stream = {}
+for s = 1, tonumber(arg()) do
+  local one = {name = arg(), asked = arg(), events = key(), meta = key(), a = key(), b = key(), ids = {}, dup = {}}
+  local meta = redis.call('HMGET', one.meta, 'seq', 'born', 'durability', 'half', 'since')
+  one.is_new = not meta[1]
+  one.seq, one.born, one.durability = tonumber(meta[1] or 0), meta[2] or found[6], meta[3] or one.asked
+  one.half, one.since, one.first, one.bytes, one.facts = meta[4], tonumber(meta[5]), nil, 0, 0
+  stream[s] = one
+end
+local fact_keys = {}
+for i = 1, tonumber(arg()) do fact_keys[i] = {name = arg(), key = key()} end
+local table_keys = {}
+for i = 1, tonumber(arg()) do table_keys[i] = {name = arg(), key = key(), rows = 0, bytes = 0} end
+
+-- Events: who they are, and whether they are here already.
+local event = {}
+for e = 1, tonumber(arg()) do
+  local s, expected, fact = string.match(arg(), '^(%d+) (%S+) (%S+)$')
+  local id, json = arg(), arg()
+  local one = {stream = stream[tonumber(s)], expected = expected, id = string.sub(id, 1, 16), hash = string.sub(id, 17),
+    json = json}
+  if fact ~= '-' then one.fact, one.value = fact_keys[tonumber(fact)], arg() end
+  if tonumber(one.stream.durability) > strongest then return no('weaker', e - 1, one.stream.durability) end
+  local ids = one.stream.ids
+  ids[#ids + 1] = one.id
+  event[e] = one
+end
+for _, one in ipairs(stream) do
+  one.given = {}
+  if one.half then
+    for _, half in ipairs({one.a, one.b}) do
+      for from = 1, #one.ids, 1000 do
+        local to = math.min(from + 999, #one.ids)
+        local values = redis.call('HMGET', half, unpack(one.ids, from, to))
+        for i = from, to do
+          if values[i - from + 1] then one.given[one.ids[i]] = values[i - from + 1] end
+        end
+      end
+    end
+  end
+  one.next = one.seq
+end
+local fresh = 0
+for e, one in ipairs(event) do
+  local given = one.stream.given[one.id]
+  if given then
+    if string.sub(given, 1, 16) ~= one.hash then return no('id', e - 1, '') end
+    one.seq, one.dup = tonumber(string.sub(given, 17)), true
+  else
+    if one.expected ~= '-' and tonumber(one.expected) ~= one.stream.next then
+      return no('seq', e - 1, digits(one.stream.next))
+    end
+    one.seq = one.stream.next + 1
+    one.stream.next = one.seq
+    one.stream.given[one.id] = one.hash .. digits(one.seq)
+    fresh = fresh + 1
+  end
+end
+
+-- Names and rows.
+local name = {}
+for n = 1, tonumber(arg()) do
+  local by, mark, text = string.match(arg(), '^(%S+) (%a) (.*)$')
+  if mark == 'v' and string.sub(text, 1, 6) == 'scope:' then
+    local row = redis.call('HGET', sources, text)
+    if row and string.match(row, '^%S+') ~= generation then
+      return no('owned', n - 1, string.match(row, '%d+$'))
+    end
+  end
+  name[n] = {by = tonumber(by), mark = mark, text = text}
+end
+local row = {}
+for r = 1, tonumber(arg()) do
+  local t, expected = string.match(arg(), '^(%d+) (%S+)$')
+  local one = {table = table_keys[tonumber(t)], id = arg(), value = arg()}
+  local standing = redis.call('HGET', one.table.key, one.id)
+  local revision = standing and string.match(standing, '^%d+') or '-'
+  if expected ~= '*' and expected ~= revision then return no('row', r - 1, revision) end
+  one.revision, one.old = revision, standing and #standing - #revision - 1 or 0
+  row[r] = one
+end
+for r = 1, tonumber(arg()) do
+  local t, revision, id = string.match(arg(), '^(%d+) (%d+) (.*)$')
+  local standing = redis.call('HGET', table_keys[tonumber(t)].key, id)
+  if not standing or string.match(standing, '^%d+') ~= revision then return no('held', r - 1, '') end
+end
+for r, one in ipairs(row) do
+  -- A row that is written twice counts twice here, which only refuses a little early.
+  if one.value ~= '' then
+    local t = one.table
+    t.rows = t.rows + (one.revision == '-' and 1 or 0)
+    t.bytes = t.bytes + #one.value - 1 - one.old + (one.revision == '-' and #one.id or 0)
+    local full = redis.call('HLEN', t.key) + t.rows > 65536
+    full = full or tonumber(redis.call('HGET', tables, t.name) or 0) + t.bytes > 268435456
+    if full then return no('full', r - 1, '') end
+  end
+end
+
+local function answer(how)
+  local reply = {'ok', digits(pos), nonce, digits(now), how}
+  for _, one in ipairs(stream) do reply[#reply + 1] = one.born .. ' ' .. one.durability end
+  for _, one in ipairs(event) do reply[#reply + 1] = digits(one.seq) .. (one.dup and ' d' or ' n') end
+  return reply
+end
+if fresh == 0 and #row == 0 and (#event > 0 or #name == 0) then return answer('old') end
+
+-- From here on everything is written: the order first, the events behind it, the ids last.
+take('p')
+local place, runs, lines, run = {}, {}, {}, nil
+local written = 0
+for e, one in ipairs(event) do
+  if not one.dup then
+    place[e - 1], written = written, written + 1
+    if run and run.stream == one.stream then
+      run.count = run.count + 1
+    else
+      run = {stream = one.stream, first = one.seq, count = 1}
+      runs[#runs + 1] = run
+    end
+  end
+end
+for i, one in ipairs(runs) do runs[i] = digits(one.first) .. ' ' .. digits(one.count) .. ' ' .. one.stream.name end
+local at = digits(pos)
+for i, one in ipairs(name) do
+  local doubt = ''
+  if one.mark == 'k' then
+    doubt = string.match(redis.call('HGET', last, one.text) or '', '!') or ''
+  elseif one.mark == 'd' then
+    doubt = '!'
+    local vouched = redis.call('HGET', sources, one.text)
+    if vouched and string.match(vouched, '^%S+') == generation then redis.call('HDEL', sources, one.text) end
+  elseif string.sub(one.text, 1, 6) == 'scope:' then
+    redis.call('HSET', sources, one.text, generation .. ' ' .. digits(now + vouch))
+    due = math.min(tonumber(redis.call('HGET', control, 'due') or now + vouch), now + vouch)
+    redis.call('HSET', control, 'due', digits(due))
+  end
+  redis.call('HSET', last, one.text, at .. doubt)
+  lines[i] = (one.by and place[one.by] and digits(place[one.by]) or '-') .. ' ' .. one.text
+end
+record(table.concat(lines, '\n'), table.concat(runs, '\n'), cause)
+
+for _, one in ipairs(event) do
+  if one.fact and not one.dup then
+    local to = one.fact
+    redis.call('HSET', to.key, 'at', at, 'stream', one.stream.name)
+    if one.value == '' then
+      redis.call('HDEL', to.key, 'value')
+    else
+      redis.call('HSET', to.key, 'value', string.sub(one.value, 2))
+    end
+    redis.call('ZADD', facts, digits(now), to.name)
+    one.stream.facts = one.stream.facts + 1
+  end
+end
+local stamp = inc .. '-' .. at .. ' ' .. nonce .. ' ' .. digits(now)
+for _, one in ipairs(event) do
+  if not one.dup then
+    redis.call('XADD', one.stream.events, digits(one.seq) .. '-0', 'at', stamp, 'event', one.json)
+    one.stream.bytes = one.stream.bytes + #one.json
+  end
+end
+for _, one in ipairs(stream) do
+  if one.next > one.seq then
+    redis.call('HSET', one.meta, 'seq', digits(one.next))
+    redis.call('HINCRBY', one.meta, 'bytes', digits(one.bytes))
+    if one.facts > 0 then redis.call('HINCRBY', one.meta, 'facts', digits(one.facts)) end
+    if one.is_new then
+      redis.call('HSET', one.meta, 'born', one.born, 'durability', one.durability)
+      redis.call('SADD', streams, one.name)
+    end
+  end
+end
+for _, one in ipairs(row) do
+  local t = one.table
+  if one.value == '' then
+    if redis.call('HDEL', t.key, one.id) == 1 then redis.call('HINCRBY', tables, t.name, digits(-one.old - #one.id)) end
+  else
+    local grown = #one.value - 1 - one.old + (one.revision == '-' and #one.id or 0)
+    redis.call('HSET', t.key, one.id, at .. ' ' .. string.sub(one.value, 2))
+    redis.call('HINCRBY', tables, t.name, digits(grown))
+  end
+end
+for _, one in ipairs(stream) do
+  if one.next > one.seq then
+    local half = one.half == 'b' and one.b or one.a
+    -- Two halves, so that ten minutes or 2^20 ids are always known, and never more than twice that.
+    if not one.half or now - one.since >= 600000 or redis.call('HLEN', half) >= 1048576 then
+      one.half = one.half == 'a' and 'b' or 'a'
+      half = one.half == 'b' and one.b or one.a
+      redis.call('UNLINK', half)
+      redis.call('HSET', one.meta, 'half', one.half, 'since', digits(now))
+      one.expires = true
+    end
+    local flat = {}
+    for _, e in ipairs(event) do
+      if e.stream == one and not e.dup then
+        flat[#flat + 1] = e.id
+        flat[#flat + 1] = e.hash .. digits(e.seq)
+      end
+      if #flat >= 2000 then
+        redis.call('HSET', half, unpack(flat))
+        flat = {}
+      end
+    end
+    if #flat > 0 then redis.call('HSET', half, unpack(flat)) end
+    if one.expires then redis.call('PEXPIRE', half, 1260000) end
+  end
+end
+return answer('new')

@@ -1,0 +1,133 @@
+//! What a server is and gives, found by what it says of itself.
+
+use redis::{Cmd, Value};
+use undercurrent_types::Durability;
+
+use super::connect::{ConnectError, Wire};
+
+/// A server, as it was when a connection to it began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    /// Its product and version, for people.
+    pub(super) product: String,
+    /// The id of its replication history.
+    pub(super) replication: String,
+    /// Whether scripts may ask for that id.
+    pub(super) tells_scripts: bool,
+    /// What an acknowledged write survives.
+    pub(super) durability: Durability,
+    /// How many replicas follow it.
+    pub(super) replicas: u64,
+}
+
+impl Server {
+    /// Asks a server what it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it lacks what is needed, and says what.
+    pub(super) async fn ask(wire: &Wire) -> Result<Self, ConnectError> {
+        let about = Told(info(wire, None).await?);
+        let unfit = |what: String| Err(ConnectError::Unfit(format!("`{}` {what}", wire.address)));
+        let product = match (about.get("dragonfly_version"), about.get("valkey_version")) {
+            (Some(version), _) => {
+                format!("Dragonfly {}", version.trim_start_matches("df-").trim_start_matches('v'))
+            }
+            (None, Some(version)) => format!("Valkey {version}"),
+            (None, None) => format!("Redis {}", about.get("redis_version").unwrap_or("of no version")),
+        };
+        // All of them say which commands of Redis they know.
+        let major = about.get("redis_version").and_then(|version| version.split('.').next()?.parse().ok());
+        if major.is_none_or(|major: u32| major < 7) {
+            return unfit(format!("is {product}; needed is Redis 7, Valkey 8 or Dragonfly, or newer"));
+        }
+        if about.get("role").is_some_and(|role| role != "master") {
+            return unfit("is a replica; the address has to lead to the primary".to_owned());
+        }
+        if about.get("maxmemory_policy").is_some_and(|policy| policy.starts_with("allkeys"))
+            && about.get("maxmemory") != Some("0")
+        {
+            let policy = about.get("maxmemory_policy").unwrap_or_default();
+            return unfit(format!(
+                "evicts keys that have no time to live (maxmemory-policy {policy}): set noeviction or volatile-lru"
+            ));
+        }
+        if about.get("cache_mode") == Some("cache") {
+            return unfit(
+                "evicts keys that have no time to live (--cache_mode): start it without".to_owned(),
+            );
+        }
+        let Some(replication) = about.get("master_replid") else {
+            return unfit("does not say the id of its replication history (INFO, master_replid)".to_owned());
+        };
+        let durability = match about.get("aof_enabled") {
+            Some("1") if syncs_always(wire).await => Durability::Durable,
+            Some("1") => Durability::Page,
+            _ => Durability::Memory,
+        };
+        Ok(Self {
+            product,
+            replication: replication.to_owned(),
+            tells_scripts: tells_scripts(wire, replication).await,
+            durability,
+            replicas: about.get("connected_slaves").and_then(|n| n.parse().ok()).unwrap_or(0),
+        })
+    }
+
+    /// Returns the id of the history that the server has now, if it is a primary.
+    pub(super) async fn replication_of(wire: &Wire) -> Result<Option<String>, ConnectError> {
+        let about = Told(info(wire, Some("replication")).await?);
+        let is_primary = about.get("role") == Some("master");
+        Ok(about.get("master_replid").filter(|_| is_primary).map(str::to_owned))
+    }
+
+    /// Returns the strongest durability that the server gives.
+    pub(super) fn strongest(&self) -> Durability {
+        if self.replicas > 0 { Durability::Replicated } else { self.durability }
+    }
+}
+
+/// The text of INFO.
+struct Told(String);
+
+impl Told {
+    fn get(&self, field: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
+    }
+}
+
+async fn info(wire: &Wire, section: Option<&str>) -> Result<String, ConnectError> {
+    let mut command = Cmd::new();
+    command.arg("INFO");
+    if let Some(section) = section {
+        command.arg(section);
+    }
+    let failed = |reason: String| ConnectError::Unreachable { address: wire.address.clone(), reason };
+    match wire.send(&command).await {
+        Ok(Value::BulkString(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        Ok(Value::VerbatimString { text, .. }) => Ok(text),
+        Ok(other) => Err(failed(format!("INFO answered {other:?}"))),
+        Err(e) if e.code() == Some("NOAUTH") => Err(ConnectError::Denied(e.to_string())),
+        Err(e) => Err(failed(e.to_string())),
+    }
+}
+
+/// Asks what may be refused, or be unknown: a Dragonfly has no append-only file.
+async fn syncs_always(wire: &Wire) -> bool {
+    let mut command = Cmd::new();
+    command.arg("CONFIG").arg("GET").arg("appendfsync");
+    match wire.send(&command).await {
+        Ok(Value::Array(pair)) => matches!(pair.get(1), Some(Value::BulkString(value)) if value == b"always"),
+        _ => false,
+    }
+}
+
+async fn tells_scripts(wire: &Wire, replication: &str) -> bool {
+    let mut command = Cmd::new();
+    command.arg("EVAL").arg("return redis.call('INFO', 'replication')").arg(0);
+    match wire.send(&command).await {
+        Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).contains(replication),
+        Ok(Value::VerbatimString { text, .. }) => text.contains(replication),
+        _ => false,
+    }
+}
