@@ -184,7 +184,7 @@ async fn a_batch_of_several_streams_is_published_in_order_all_or_none() {
     let (status, body) = refused(batch(serde_json::json!([of("a", "1"), message("2")]))).await;
     assert_eq!((status, body.index), (400, Some(1)));
     assert!(body.message.contains("`stream` is missing"), "{body}");
-    assert!(daemon.has_no_events());
+    assert!(daemon.has_no_events().await);
     let acks = json_of(batch(serde_json::json!([of("a", "1"), of("b", "2"), of("a", "3")]))).await;
     let seqs: Vec<_> = acks.as_array().unwrap().iter().map(|ack| (&ack["stream"], &ack["seq"])).collect();
     assert_eq!(seqs, [(&"a".into(), &1.into()), (&"b".into(), &1.into()), (&"a".into(), &2.into())]);
