@@ -13,6 +13,9 @@ struct Arguments {
     /// Look within larger bounds: this takes minutes, and some gigabytes.
     #[arg(long)]
     large: bool,
+    /// Look at this model alone: `memory`, `dependencies` or `shared`.
+    #[arg(long, value_parser = ["memory", "dependencies", "shared"])]
+    model: Option<String>,
     /// How many threads to use.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -20,9 +23,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let memory = run("memory", runs::memory(arguments.large), arguments.threads);
-    let dependencies = run("dependencies", runs::dependencies(arguments.large), arguments.threads);
-    if memory && dependencies { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let Arguments { large, threads, model } = arguments;
+    let asked = |name: &str| model.as_deref().is_none_or(|model| model == name);
+    let memory = !asked("memory") || run("memory", runs::memory(large), threads);
+    let dependencies = !asked("dependencies") || run("dependencies", runs::dependencies(large), threads);
+    let shared = !asked("shared") || run("shared", runs::shared(large), threads);
+    if memory && dependencies && shared { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run<M: Finite>(model: &str, runs: Vec<(&str, M)>, threads: usize) -> bool {

@@ -156,6 +156,52 @@ impl Order {
         }
     }
 
+    /// Says whether the record of a position is in the log.
+    pub fn holds(&self, position: Position) -> bool {
+        self.log.iter().any(|record| record.0 == position)
+    }
+
+    /// Begins anew: names and log are dropped, and the first record is written, about this name.
+    pub fn begin_at(position: Position, name: Name) -> Self {
+        Self { position, low: position, last: <[Last; NAMES]>::default(), log: vec![(position, name)] }
+    }
+
+    /// Leaves out all positions up to this one, and writes its record.
+    pub fn raise_to(&mut self, position: Position, name: Name, steps: &Steps) -> Position {
+        self.position = position - 1;
+        self.set(name, self.last[name.index()].doubt, steps)
+    }
+
+    /// Loses all names and all else.
+    pub fn lose_names(&mut self) {
+        self.last = <[Last; NAMES]>::default();
+    }
+
+    /// Returns the name that was invalidated longest ago and is not in doubt.
+    pub fn oldest(&self) -> Option<Name> {
+        let known = (0..NAMES as u8).map(Name).filter(|name| self.last[name.index()].at.is_some());
+        let sure = known.filter(|name| !self.last[name.index()].doubt);
+        sure.min_by_key(|name| self.last[name.index()].at)
+    }
+
+    /// Forgets a name, so that `last` stays bounded.
+    pub fn retire(&mut self, name: Name, steps: &Steps) {
+        let last = std::mem::take(&mut self.last[name.index()]);
+        if steps.forgetting_raises_low {
+            self.low = self.low.max(last.at.unwrap_or(0));
+        }
+    }
+
+    /// Says whether nobody can vouch for a name.
+    pub fn is_in_doubt(&self, name: Name) -> bool {
+        self.last[name.index()].doubt
+    }
+
+    /// Marks a name without a position, which the protocol never does.
+    pub fn mark(&mut self, name: Name) {
+        self.last[name.index()].doubt = true;
+    }
+
     /// Evaluates the predicate. In the code: `store::Store::commit` and `store::Store::still_valid`.
     pub fn standing(&self, closure: Closure, as_of: Position, steps: &Steps) -> Standing {
         let absent = if steps.absent_counts_as_low { self.low } else { 0 };

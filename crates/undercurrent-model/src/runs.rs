@@ -3,6 +3,7 @@
 use crate::dependencies::{self, Dependencies, Graph, Key};
 use crate::memory::{self, Memory};
 use crate::order;
+use crate::shared::{self, Shared};
 
 /// A log that keeps this many records.
 pub const fn keeping(records: usize) -> order::Steps {
@@ -98,6 +99,71 @@ pub fn dependencies(large: bool) -> Vec<(&'static str, Dependencies)> {
             "a scope in doubt, noise and a log of one record",
             Bounds { warm: true, needless: NOISE, ..doubt },
             1,
+        ),
+    ]
+}
+
+/// Returns what is looked at of a store that nodes share.
+pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
+    use shared::{Bounds, Kind, Old, Snapshot, Steps};
+    let run = |name, bounds| (name, Shared { bounds, steps: Steps::ALL });
+    let trimmed = |name, bounds, records| {
+        (name, Shared { bounds, steps: Steps { order: keeping(records), ..Steps::ALL } })
+    };
+    let small = Bounds::SMALL;
+    let one = Bounds { nodes: 1, reads: 2, ..small };
+    let stays = Bounds { promotions: 0, noise: 1, ..one };
+    let back = Bounds { promotions: 2, ..one };
+    let dragonfly = Bounds { kind: Kind::Dragonfly, ..back };
+    let publishing = Bounds { nodes_publish: true, noise: 1, ..one };
+    let lease = Bounds { lease: true, ticks: 1, outages: 1, ..one };
+    if !large {
+        return vec![
+            run("a promotion", Bounds { warm: false, reads: 1, ..small }),
+            run("a promotion, and nodes that publish", publishing),
+            run("a promotion back", Bounds { slow_claims: true, ..back }),
+            run("a Dragonfly promoted back", Bounds { warm: false, ..dragonfly }),
+            run(
+                "a Dragonfly promoted back, and a node that publishes",
+                Bounds { kind: Kind::Dragonfly, promotions: 2, ..publishing },
+            ),
+            run("a Dragonfly promoted back, and two readers", Bounds { readers: 2, reads: 1, ..dragonfly }),
+            trimmed(
+                "a Dragonfly promoted back, and a log of one record",
+                Bounds { noise: 1, ..dragonfly },
+                1,
+            ),
+            run("two primaries", Bounds { old: Old::Primary, ..dragonfly }),
+            run("a server that begins with nothing", Bounds { restarts: 1, ..stays }),
+            run("an older snapshot", Bounds { restarts: 1, snapshot: Snapshot::Older, ..stays }),
+            run("a flush, and two readers", Bounds { flushes: 1, readers: 2, reads: 1, ..stays }),
+            run("evictions", Bounds { evictions: [1, 1], ..stays }),
+            trimmed("a log of one record", Bounds { promotions: 1, ..stays }, 1),
+            run("a name retired", Bounds { retirements: 1, ..stays }),
+            run("a lease", Bounds { promotions: 0, noise: 1, ..lease }),
+            run("a lease, and a promotion", Bounds { ticks: 0, reads: 1, ..lease }),
+            run("a lease, and a flush", Bounds { promotions: 0, flushes: 1, reads: 1, ..lease }),
+        ];
+    }
+    vec![
+        run("two primaries, two nodes", Bounds { old: Old::Primary, nodes: 2, reads: 1, ..dragonfly }),
+        run("flushes and evictions", Bounds { flushes: 1, evictions: [1, 1], changes: 2, ..stays }),
+        trimmed("a log of two records, two nodes", Bounds { noise: 2, ..small }, 2),
+        run("a lease, a promotion, read twice", Bounds { noise: 1, ..lease }),
+        run("a lease, a promotion and two outages", Bounds { outages: 2, ..lease }),
+        run("a promotion, two nodes that read twice", Bounds { reads: 2, noise: 1, ..small }),
+        run("a promotion, three reads", Bounds { reads: 3, changes: 2, noise: 1, ..one }),
+        run("a promotion back, read once by two", Bounds { nodes: 2, reads: 1, ..back }),
+        run("promotions, a flush and cuts", Bounds { flushes: 1, cuts: 1, slow_claims: true, ..back }),
+        run(
+            "a promotion that kills the old one, and two readers",
+            Bounds { old: Old::Down, readers: 2, noise: 1, ..one },
+        ),
+        run("a Dragonfly promoted back, two nodes", Bounds { nodes: 2, reads: 1, ..dragonfly }),
+        run("a Dragonfly promoted back, two readers", Bounds { readers: 2, noise: 1, ..dragonfly }),
+        run(
+            "a Dragonfly promoted back, and a node that publishes twice",
+            Bounds { kind: Kind::Dragonfly, promotions: 2, noise: 2, ..publishing },
         ),
     ]
 }

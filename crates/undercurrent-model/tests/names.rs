@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns all sources under a directory.
+/// Returns all Rust sources under a directory.
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir)
         .expect("it is in the repository")
         .map(|entry| entry.expect("it can be read").path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+    let found = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
 fn read(file: &Path) -> String {
@@ -50,11 +51,14 @@ fn check(from: &Path, to: &Path, modules: &[&str]) {
 #[test]
 fn what_the_model_names_is_in_the_code() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR"));
-    check(&model.join("src"), &model.join("../undercurrent/src"), &["cache"]);
+    check(&model.join("src"), &model.join("../undercurrent/src"), &["cache", "store::dragonfly"]);
 }
 
 #[test]
 fn what_the_code_names_is_in_the_model() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR"));
-    check(&model.join("../undercurrent/src/cache"), &model.join("src"), &["memory", "dependencies"]);
+    let code = model.join("../undercurrent/src");
+    for module in ["cache", "store"] {
+        check(&code.join(module), &model.join("src"), &["memory", "dependencies", "shared"]);
+    }
 }

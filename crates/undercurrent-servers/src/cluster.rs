@@ -1,6 +1,7 @@
 //! A cluster of six nodes.
 
 use futures_util::future::try_join_all;
+use redis::Value;
 
 use crate::choice;
 use crate::error::ServerError;
@@ -153,6 +154,51 @@ impl Cluster {
         .await
     }
 
+    /// Moves the slot of a key, with all keys in it, to another primary; returns when every node knows it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where a node refuses its part, as it does with a replica.
+    pub async fn move_slot_of(&self, key: &str, to: usize) -> Result<(), ServerError> {
+        let (from, to) = (self.owner(key).await?, &self.nodes[to]);
+        let slot: u16 = from.command(&["CLUSTER", "KEYSLOT", key]).await?;
+        let slot = slot.to_string();
+        let (from_id, to_id): (String, String) =
+            (from.command(&["CLUSTER", "MYID"]).await?, to.command(&["CLUSTER", "MYID"]).await?);
+        let () = to.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await?;
+        let () = from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await?;
+        let port = to.port().to_string();
+        loop {
+            let keys: Vec<String> = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await?;
+            if keys.is_empty() {
+                break;
+            }
+            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "10000"];
+            if let Some(password) = from.ruler() {
+                words.extend(["AUTH", password]);
+            }
+            words.push("KEYS");
+            words.extend(keys.iter().map(String::as_str));
+            let () = from.command(&words).await?;
+        }
+        // First who gets it, so that it is never nobody's.
+        let others = self.nodes.iter().filter(|node| node.runs() && node.port() != to.port());
+        for node in std::iter::once(to).chain(others) {
+            if node.info("replication", "role").await?.as_deref() == Some("master") {
+                let () = node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await?;
+            }
+        }
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            until("a node knows who has a slot", || async {
+                let slots: Value = node.command(&["CLUSTER", "SLOTS"]).await.map_err(|e| e.to_string())?;
+                let known = owner_of(&slots, slot.parse().unwrap_or_default());
+                if known == Some(to.port()) { Ok(()) } else { Err(format!("it says that {known:?} has it")) }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Promotes a replica without asking the primary or the others (`CLUSTER FAILOVER TAKEOVER`).
     ///
     /// # Errors
@@ -161,4 +207,23 @@ impl Cluster {
     pub async fn take_over(&self, replica: usize) -> Result<(), ServerError> {
         self.nodes[replica].command(&["CLUSTER", "FAILOVER", "TAKEOVER"]).await
     }
+}
+
+/// Reads `[[first, last, [host, port, …], …], …]`.
+fn owner_of(slots: &Value, slot: i64) -> Option<u16> {
+    let Value::Array(ranges) = slots else { return None };
+    ranges.iter().find_map(|range| match range {
+        Value::Array(range) => match &range[..] {
+            [Value::Int(first), Value::Int(last), Value::Array(primary), ..]
+                if (*first..=*last).contains(&slot) =>
+            {
+                match primary.get(1) {
+                    Some(Value::Int(port)) => u16::try_from(*port).ok(),
+                    _ => None,
+                }
+            }
+            _ => None,
+        },
+        _ => None,
+    })
 }

@@ -8,24 +8,25 @@
 //! A direction of a connection keeps at most [`CHUNKS`] pieces of [`CHUNK`] bytes. When they are full the proxy reads no
 //! more and the sender notices, as with a slow network.
 
+mod link;
 mod point;
 mod pump;
+mod state;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::error::ServerError;
 use crate::port::Port;
-use crate::wait::PATIENCE;
 
+pub use link::{Link, Snare};
 pub use point::Point;
+use state::{Connection, Gate, Mode, Shared, State};
 
 /// The most bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -40,120 +41,6 @@ pub enum Direction {
     ToServer,
     /// From the server: what it answers.
     ToClient,
-}
-
-/// What becomes of bytes that arrive.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Mode {
-    #[default]
-    Open,
-    /// They wait, and so does the end of the connection.
-    Held,
-    /// They are lost, and so is the end of the connection: who sent them learns nothing.
-    Swallowed,
-}
-
-/// One direction of one connection.
-#[derive(Clone, Debug, Default)]
-struct Gate {
-    mode: Mode,
-    delay: Duration,
-    /// Bytes that the sender has sent.
-    arrived: u64,
-    /// Bytes that the receiver was given.
-    passed: u64,
-    /// Bytes that nobody was given.
-    lost: u64,
-    /// The last of those that passed, as many as a pattern may have.
-    last: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    client: SocketAddr,
-    to_server: Gate,
-    to_client: Gate,
-    cut: bool,
-}
-
-impl Connection {
-    fn gate(&mut self, direction: Direction) -> &mut Gate {
-        match direction {
-            Direction::ToServer => &mut self.to_server,
-            Direction::ToClient => &mut self.to_client,
-        }
-    }
-}
-
-/// A point at which the first connection that reaches it is held.
-#[derive(Debug)]
-struct Trigger {
-    direction: Direction,
-    /// The point for one connection alone, or what every connection begins with.
-    only: Option<u64>,
-    point: Point,
-    /// The points of the connections that have passed something, where that changes them.
-    points: BTreeMap<u64, Point>,
-    caught: Option<u64>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// The port that new connections are made to.
-    target: u16,
-    /// Whether new connections are wanted, and whether a listener is there.
-    wanted: bool,
-    listening: bool,
-    /// What new connections begin with.
-    to_server: Gate,
-    to_client: Gate,
-    /// By their number in the order in which they came. Those that have ended are taken out.
-    connections: BTreeMap<u64, Connection>,
-    next: u64,
-    triggers: BTreeMap<u64, Trigger>,
-    next_trigger: u64,
-}
-
-#[derive(Debug)]
-struct Shared {
-    /// One lock for all: it is held for decisions and for writes that do not wait, so that what is forbidden under it does
-    /// not happen after it.
-    state: Mutex<State>,
-    /// Says that the state has changed. A watch: nobody misses a change, and many changes are one.
-    changed_tx: watch::Sender<()>,
-}
-
-impl Shared {
-    /// Changes the state and wakes everybody who waits for a change.
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let it = change(&mut self.state.lock());
-        self.changed_tx.send_replace(());
-        it
-    }
-
-    /// Waits until a look at the state gives something.
-    async fn until<T>(
-        &self,
-        what: &str,
-        mut look: impl FnMut(&mut State) -> Option<T>,
-    ) -> Result<T, ServerError> {
-        let mut changed_rx = self.changed_tx.subscribe();
-        let waiting = async {
-            loop {
-                changed_rx.mark_unchanged();
-                if let Some(it) = look(&mut self.state.lock()) {
-                    return it;
-                }
-                changed_rx.changed().await.expect("the sender lives in here");
-            }
-        };
-        timeout(PATIENCE, waiting).await.map_err(|_| ServerError::Late {
-            what: what.to_owned(),
-            patience: PATIENCE,
-            last: format!("{:?}", self.state.lock()),
-            output: String::new(),
-        })
-    }
 }
 
 /// A proxy on a loopback port of its own. Its connections end when it is dropped.
@@ -296,134 +183,5 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         // The tasks of the connections are its children and end with it.
         self.accepting.abort();
-    }
-}
-
-/// One connection through a proxy. After its end all that is done to it does nothing.
-#[derive(Clone, Debug)]
-pub struct Link {
-    number: u64,
-    shared: Arc<Shared>,
-}
-
-impl Link {
-    /// Returns its number in the order in which the connections of the proxy came, from 0.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Returns the address of its client; nothing after its end.
-    pub fn client(&self) -> Option<SocketAddr> {
-        self.shared.state.lock().connections.get(&self.number).map(|it| it.client)
-    }
-
-    /// Holds what goes in a direction.
-    pub fn hold(&self, direction: Direction) {
-        self.set(|it| it.gate(direction).mode = Mode::Held);
-    }
-
-    /// Loses what goes in a direction.
-    pub fn swallow(&self, direction: Direction) {
-        self.set(|it| it.gate(direction).mode = Mode::Swallowed);
-    }
-
-    /// Lets pass what goes in a direction, first of all what was held.
-    pub fn release(&self, direction: Direction) {
-        self.set(|it| it.gate(direction).mode = Mode::Open);
-    }
-
-    /// Lets everything in a direction take so much longer from now on.
-    pub fn delay(&self, direction: Direction, delay: Duration) {
-        self.set(|it| it.gate(direction).delay = delay);
-    }
-
-    /// Resets it; what was under way is lost.
-    pub fn cut(&self) {
-        self.set(|it| it.cut = true);
-    }
-
-    fn set(&self, set: impl FnOnce(&mut Connection)) {
-        self.shared.change(|state| state.connections.get_mut(&self.number).map(set));
-    }
-
-    /// Sets a snare for it alone.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the pattern is empty or has more than 256 bytes.
-    pub fn snare(&self, direction: Direction, point: Point) -> Snare {
-        Snare::set(&self.shared, direction, Some(self.number), point)
-    }
-
-    /// Returns how many bytes its receiver was given in a direction; nothing after its end.
-    pub fn passed(&self, direction: Direction) -> Option<u64> {
-        let mut state = self.shared.state.lock();
-        state.connections.get_mut(&self.number).map(|it| it.gate(direction).passed)
-    }
-
-    /// Waits until bytes wait behind a hold of a direction.
-    ///
-    /// # Errors
-    ///
-    /// Fails where nothing arrives in time.
-    pub async fn waits(&self, direction: Direction) -> Result<(), ServerError> {
-        let look = |state: &mut State| {
-            state.connections.get_mut(&self.number)?.gate(direction).waits().then_some(())
-        };
-        self.shared.until("bytes wait in a proxy", look).await
-    }
-
-    /// Waits until it is closed on both sides.
-    ///
-    /// # Errors
-    ///
-    /// Fails where it is not in time.
-    pub async fn ended(&self) -> Result<(), ServerError> {
-        let look = |state: &mut State| (!state.connections.contains_key(&self.number)).then_some(());
-        self.shared.until("a connection ends", look).await
-    }
-}
-
-impl Gate {
-    fn waits(&self) -> bool {
-        self.mode == Mode::Held && self.arrived > self.passed + self.lost
-    }
-}
-
-/// A snare that is set. It is taken away when this is dropped; what it holds by then stays held.
-#[derive(Debug)]
-pub struct Snare {
-    number: u64,
-    shared: Arc<Shared>,
-}
-
-impl Snare {
-    fn set(shared: &Arc<Shared>, direction: Direction, only: Option<u64>, point: Point) -> Self {
-        point.check();
-        let number = shared.change(|state| {
-            let number = state.next_trigger;
-            state.next_trigger += 1;
-            let trigger = Trigger { direction, only, point, points: BTreeMap::new(), caught: None };
-            state.triggers.insert(number, trigger);
-            number
-        });
-        Self { number, shared: Arc::clone(shared) }
-    }
-
-    /// Waits until a connection has reached the point, and returns it. It is held in that direction.
-    ///
-    /// # Errors
-    ///
-    /// Fails where none gets there in time.
-    pub async fn caught(&self) -> Result<Link, ServerError> {
-        let look = |state: &mut State| state.triggers.get(&self.number)?.caught;
-        let number = self.shared.until("a snare catches a connection", look).await?;
-        Ok(Link { number, shared: Arc::clone(&self.shared) })
-    }
-}
-
-impl Drop for Snare {
-    fn drop(&mut self) {
-        self.shared.change(|state| state.triggers.remove(&self.number));
     }
 }

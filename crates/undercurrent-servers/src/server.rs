@@ -1,14 +1,14 @@
 //! One server: its life, and what a test does to it.
 
+mod commands;
+mod disk;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
 use crate::choice;
@@ -18,11 +18,10 @@ use crate::process::{Process, ending};
 use crate::program::{Flavour, Place, Program};
 use crate::sentinels::Watch;
 use crate::setup::Setup;
-use crate::tls;
 use crate::wait::until;
 
-/// How long the kit's own commands may take. Tests that stop a server use connections of their own.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) use commands::field_of;
+pub use disk::Snapshot;
 
 /// The password of the user `default` where a test asks for a user of its own; the kit rules the server with it.
 const RULER: &str = "only-the-kit-knows";
@@ -45,12 +44,6 @@ pub struct Server {
     /// The process of now. A plain lock: held to read or replace the pointer, never while waiting.
     process: Mutex<Arc<Process>>,
     /// Last, so that the processes end before their folder goes.
-    folder: TempDir,
-}
-
-/// What a server kept on disk at some moment.
-#[derive(Debug)]
-pub struct Snapshot {
     folder: TempDir,
 }
 
@@ -174,111 +167,6 @@ impl Server {
         self.setup.unix_socket.then(|| self.folder.path().join("socket"))
     }
 
-    /// Returns a client that may do everything.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the certificates were removed.
-    pub fn client(&self) -> Client {
-        let mut url = self.url();
-        if let Some(password) = ruler(&self.setup) {
-            let (scheme, place) = (url.split("://").next().unwrap_or_default(), self.port());
-            let password = utf8_percent_encode(password, NON_ALPHANUMERIC);
-            url = format!("{scheme}://:{password}@127.0.0.1:{place}");
-        }
-        self.client_for(&url).expect("the kit writes URLs that the client reads")
-    }
-
-    /// Returns a client with what a user of the server has: its credentials and, over TLS, its certificate.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the certificates were removed.
-    pub fn user_client(&self) -> Client {
-        self.client_for(&self.url()).expect("the kit writes URLs that the client reads")
-    }
-
-    fn client_for(&self, url: &str) -> RedisResult<Client> {
-        match &self.setup.tls {
-            None => Client::open(url),
-            Some((certificates, _)) => {
-                tls::install_provider();
-                Client::build_with_tls(url, certificates.for_client(true))
-            }
-        }
-    }
-
-    /// Opens a connection that may do everything. A command on it fails after ten seconds without an answer.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server does not take it.
-    pub async fn connect(&self) -> Result<MultiplexedConnection, ServerError> {
-        let config = AsyncConnectionConfig::new();
-        let config = config.set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
-        Ok(self.client().get_multiplexed_async_connection_with_config(&config).await?)
-    }
-
-    /// Runs one command on a connection of its own, as `redis-cli` would: `&["CONFIG", "SET", "maxmemory", "3mb"]`.
-    ///
-    /// # Errors
-    ///
-    /// Fails with the server's answer, or where there is none.
-    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, ServerError> {
-        let mut connection = self.connect().await?;
-        let mut command = redis::Cmd::new();
-        for word in words {
-            command.arg(*word);
-        }
-        Ok(command.query_async(&mut connection).await?)
-    }
-
-    /// Returns a field of a section of `INFO`.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server does not answer.
-    pub async fn info(&self, section: &str, field: &str) -> Result<Option<String>, ServerError> {
-        let text: String = self.command(&["INFO", section]).await?;
-        Ok(field_of(&text, field).map(str::to_owned))
-    }
-
-    /// Removes everything (`FLUSHALL`).
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server refuses it.
-    pub async fn flush_all(&self) -> Result<(), ServerError> {
-        self.command(&["FLUSHALL"]).await
-    }
-
-    /// Changes an option of the running server (`CONFIG SET`).
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server does not have the option or refuses the value.
-    pub async fn config_set(&self, name: &str, value: &str) -> Result<(), ServerError> {
-        self.command(&["CONFIG", "SET", name, value]).await
-    }
-
-    /// Makes it follow the server at a loopback port (`REPLICAOF`), which may be a proxy's. Returns at once.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server refuses it.
-    pub async fn replicate(&self, port: u16) -> Result<(), ServerError> {
-        self.command(&["REPLICAOF", "127.0.0.1", &port.to_string()]).await
-    }
-
-    /// Makes it a primary (`REPLICAOF NO ONE`), with whatever it has by now.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server refuses it.
-    pub async fn promote(&self) -> Result<(), ServerError> {
-        self.command(&["REPLICAOF", "NO", "ONE"]).await
-    }
-
     /// Ends it as a power cut would (SIGKILL); returns when it is gone. Does nothing to one that has ended.
     pub fn kill(&self) {
         self.process().kill();
@@ -305,67 +193,6 @@ impl Server {
     /// Fails where it has ended.
     pub fn go_on(&self) -> Result<(), ServerError> {
         self.process().go_on()
-    }
-
-    /// Kills it, if it runs, and starts it with what it has on disk; returns when it answers.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub async fn restart(&self) -> Result<(), ServerError> {
-        self.kill();
-        let output = self.folder.path().join("output");
-        let process = Process::start(self.program.path(), &self.args, self.folder.path(), output)?;
-        *self.process.lock() = Arc::new(process);
-        self.answers().await
-    }
-
-    /// Kills it and starts it with an empty disk.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub async fn restart_empty(&self) -> Result<(), ServerError> {
-        self.restart_with(|_| Ok(())).await
-    }
-
-    /// Keeps what it has now: a saved snapshot, or the append-only file as it stands.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the server can not save.
-    pub async fn snapshot(&self) -> Result<Snapshot, ServerError> {
-        if !self.setup.durable {
-            let () = self.command(&["SAVE"]).await?;
-        }
-        let failed = "copying what a server has on disk";
-        let folder = tempfile::tempdir().map_err(ServerError::system(failed))?;
-        copy(&self.data(), folder.path()).map_err(ServerError::system(failed))?;
-        Ok(Snapshot { folder })
-    }
-
-    /// Kills it and starts it with a snapshot, of this server or of another.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub async fn restart_from(&self, snapshot: &Snapshot) -> Result<(), ServerError> {
-        self.restart_with(|data| copy(snapshot.folder.path(), data)).await
-    }
-
-    async fn restart_with(&self, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), ServerError> {
-        self.kill();
-        let data = self.data();
-        let emptied = std::fs::remove_dir_all(&data).and_then(|()| std::fs::create_dir(&data));
-        emptied
-            .and_then(|()| fill(&data))
-            .map_err(ServerError::system("replacing what a server has on disk"))?;
-        self.restart().await
-    }
-
-    /// Returns the folder in which the server keeps what it saves.
-    pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
     }
 
     /// Waits until this very process answers.
@@ -428,11 +255,6 @@ impl Drop for Server {
     }
 }
 
-/// Returns the value of a line `field:value`.
-pub(crate) fn field_of<'a>(text: &'a str, field: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
-}
-
 /// Returns the password with which the kit rules the server.
 pub(crate) fn ruler(setup: &Setup) -> Option<&str> {
     let given = setup.password.as_deref();
@@ -458,19 +280,4 @@ fn lacks_tls(program: &Program, setup: &Setup, output: &str) -> bool {
         && setup.tls.is_some()
         && output.to_lowercase().contains("tls")
         && refused.iter().any(|words| output.contains(words))
-}
-
-/// Copies a folder with what is in it.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            std::fs::create_dir(&target)?;
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

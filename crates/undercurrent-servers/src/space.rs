@@ -138,11 +138,11 @@ fn primaries(url: &str) -> RedisResult<BTreeSet<String>> {
     }
 }
 
-/// Returns the first answer of several hosts.
+/// Returns the first answer of several hosts, or why the last gave none.
 fn first<T>(hosts: &str, ask: impl Fn(&str) -> RedisResult<T>) -> RedisResult<T> {
-    let mut answers = hosts.split(',').map(ask);
-    let answer = answers.next().expect("a text has at least one part");
-    answers.fold(answer, |known, next| known.or(next))
+    let (rest, last) = hosts.rsplit_once(',').unwrap_or(("", hosts));
+    let known = rest.split(',').filter(|host| !host.is_empty()).find_map(|host| ask(host).ok());
+    known.map_or_else(|| ask(last), Ok)
 }
 
 fn connect(url: &str) -> RedisResult<Connection> {

@@ -5,6 +5,7 @@
 
 mod lua;
 mod meaning;
+mod parts;
 mod rules;
 
 use std::collections::BTreeSet;
@@ -13,10 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Violation, files};
-use rules::{Problem, problems, stands_alone};
-
-/// What the scripts of a folder begin with that do not stand alone.
-const BEGINNING: &str = "enter.lua";
+use rules::{Problem, problems};
 
 /// Commands by which a client runs a script and which crash or are missing on some server.
 const CLIENT: [&str; 5] = ["EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "FUNCTION"];
@@ -71,28 +69,32 @@ fn lua_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Checks the scripts of a folder, each with the beginning that it needs.
+/// Checks the scripts of a folder, each with all that it is put together from.
 fn check_folder(folder: &Path) -> Result<Vec<Violation>> {
-    let beginning_file = folder.join(BEGINNING);
-    let beginning = std::fs::read_to_string(&beginning_file).unwrap_or_default();
-    // What is wrong in the beginning is found with every script that needs it, and said once.
+    let scripts = parts::read(folder)?;
+    // What is wrong in a part is found with every script that has it, and said once.
     let mut found = BTreeSet::new();
     for file in lua_files(folder)? {
-        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let is_beginning = file == beginning_file;
-        if is_beginning || beginning.is_empty() || stands_alone(&text) {
-            // A beginning alone has functions that nobody calls: what they do with keys shows with those who do.
-            let problems = problems(&text).into_iter();
-            let problems = problems.filter(|(_, text)| !is_beginning || !text.contains("is no key"));
-            found.extend(problems.map(|(line, text)| (file.clone(), line, text)));
-            continue;
+        let is_used =
+            scripts.iter().flatten().any(|name| file.file_stem().is_some_and(|stem| stem == &**name));
+        if !is_used {
+            found.insert((file, 1, "no script is put together from this file".to_owned()));
         }
-        let lines = beginning.lines().count();
-        let joined = format!("{}\n{text}", beginning.trim_end());
-        found.extend(problems(&joined).into_iter().map(|(line, text)| match line.checked_sub(lines) {
-            Some(line @ 1..) => (file.clone(), line, text),
-            _ => (beginning_file.clone(), line, text),
-        }));
+    }
+    for names in &scripts {
+        let mut text = String::new();
+        // The files, and the last line of each.
+        let mut ends = Vec::new();
+        for name in names {
+            let file = folder.join(name).with_extension("lua");
+            text += &std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            ends.push((file, text.lines().count()));
+        }
+        for (line, text) in problems(&text) {
+            let place = ends.iter().position(|(_, end)| line <= *end).unwrap_or(ends.len() - 1);
+            let before = place.checked_sub(1).map_or(0, |before| ends[before].1);
+            found.insert((ends[place].0.clone(), line - before, text));
+        }
     }
     Ok(found.into_iter().map(|(file, line, text)| Violation { file, line, text }).collect())
 }

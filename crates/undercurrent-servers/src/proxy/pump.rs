@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::point::{LONGEST, Point};
-use super::{CHUNK, CHUNKS, Connection, Direction, Mode, Shared, State, Trigger};
+use super::state::{Connection, Mode, Shared, State, Trigger};
+use super::{CHUNK, CHUNKS, Direction};
 
 /// Bytes and the moment before which they are not passed on.
 type Piece = (Instant, Vec<u8>);
@@ -20,12 +21,17 @@ type Piece = (Instant, Vec<u8>);
 /// Takes connections as long as they are wanted.
 pub(super) async fn accept(port: u16, shared: Arc<Shared>) {
     let mut changed_rx = shared.changed_tx.subscribe();
-    let mut listener = None;
+    let mut listener: Option<TcpListener> = None;
     let mut connections = JoinSet::new();
     loop {
         changed_rx.mark_unchanged();
         let wanted = shared.state.lock().wanted;
         if wanted != listener.is_some() {
+            if let Some(listener) = &listener {
+                // A process that is being started has a copy of it for a moment, so dropping it is not enough. Fails
+                // only on one that is gone.
+                let _ = rustix::net::shutdown(listener, Shutdown::Both);
+            }
             // Fails only if a stranger took the port; whoever waits for the listener learns it by the time.
             listener = if wanted { TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.ok() } else { None };
             let listening = listener.is_some();
@@ -133,12 +139,12 @@ impl One<'_> {
                 room = ready => room,
                 _ = changed_rx.changed() => continue,
             };
-            let Some(room) = room else { return self.fail(direction) };
+            let Some(room) = room else { return self.close(direction, true) };
             match from.try_read(&mut buffer) {
-                Ok(0) => return,
+                Ok(0) => return self.close(direction, false),
                 Ok(bytes) => room.send((self.arrived(direction, bytes), buffer[..bytes].to_vec())),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return self.fail(direction),
+                Err(_) => return self.close(direction, true),
             }
         }
     }
@@ -154,14 +160,15 @@ impl One<'_> {
         })
     }
 
-    /// The sender has reset the connection. So the receiver is told, unless what is sent gets lost on the way.
-    fn fail(self, direction: Direction) {
+    /// The sender has closed the connection, or reset it. A reset goes further at once, unless what is sent gets lost on
+    /// the way; an end comes behind what was sent before.
+    fn close(self, direction: Direction, reset: bool) {
         self.shared.change(|state| {
-            if let Some(connection) = state.connections.get_mut(&self.number)
-                && connection.gate(direction).mode != Mode::Swallowed
-            {
-                connection.cut = true;
-            }
+            let Some(connection) = state.connections.get_mut(&self.number) else { return };
+            let gate = connection.gate(direction);
+            gate.closed = true;
+            let lost = gate.mode == Mode::Swallowed;
+            connection.cut |= reset && !lost;
         });
     }
 

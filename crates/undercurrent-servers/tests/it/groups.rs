@@ -71,7 +71,7 @@ async fn a_single_sentinel_decides_alone_before_servers_with_a_password() {
 }
 
 #[tokio::test]
-async fn a_cluster_of_six_goes_on_when_a_replica_takes_over() {
+async fn a_cluster_of_six_moves_slots_and_goes_on_when_a_replica_takes_over() {
     let Some(cluster) = applicable(Cluster::start(Setup::standalone()).await) else { return };
     let key = "{uc:default}:control";
     let owner = cluster.owner(key).await.unwrap();
@@ -81,6 +81,13 @@ async fn a_cluster_of_six_goes_on_when_a_replica_takes_over() {
     // Every other primary sends the key elsewhere.
     let other = &cluster.nodes[(place + 1) % Cluster::PRIMARIES];
     assert!(format!("{:?}", other.command::<()>(&["GET", key]).await.unwrap_err()).contains("Moved"));
+
+    // A slot moves with what is in it.
+    let next = (place + 1) % Cluster::PRIMARIES;
+    cluster.move_slot_of(key, next).await.unwrap();
+    assert_eq!(cluster.owner(key).await.unwrap().port(), other.port());
+    assert_eq!(other.command::<String>(&["GET", key]).await.unwrap(), "1");
+    cluster.move_slot_of(key, place).await.unwrap();
 
     let replica = place + Cluster::PRIMARIES;
     cluster.nodes[place].kill();

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use undercurrent_servers::Direction::{ToClient, ToServer};
-use undercurrent_servers::{Point, Proxy, Server, Setup, applicable};
+use undercurrent_servers::{Link, Point, Proxy, Server, Setup, applicable};
 
 use crate::eventually;
 
@@ -117,11 +117,23 @@ async fn a_half_open_connection_stays_and_says_nothing() {
     assert!(client.get_multiplexed_async_connection_with_config(&impatient).await.is_err());
     assert!(!lost.is_finished() && link.client().is_some());
     assert_eq!(server.command::<Option<String>>(&["GET", "a"]).await.unwrap(), None);
-    // Not even a client that goes away is noticed on the other side.
+    // Not even a client that goes away is noticed on the other side, whether it closes or resets.
     lost.abort();
     drop(connection);
     assert!(lost.await.unwrap_err().is_cancelled());
-    assert!(server.info("clients", "connected_clients").await.unwrap().as_deref() > Some("1"));
+    link.closed(ToServer).await.unwrap();
+    let resets = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+    let number = |link: &Link| link.number();
+    eventually("the proxy has it", async || proxy.links().iter().map(number).max() > Some(link.number() + 1))
+        .await;
+    let reset = proxy.links().pop().unwrap();
+    resets.set_zero_linger().unwrap();
+    drop(resets);
+    reset.closed(ToServer).await.unwrap();
+    let clients = server.command::<String>(&["CLIENT", "LIST", "TYPE", "normal"]).await.unwrap();
+    assert!(clients.lines().count() >= 3, "{clients}");
+    assert!(link.client().is_some() && reset.client().is_some());
+    reset.cut();
     link.cut();
     link.ended().await.unwrap();
 }

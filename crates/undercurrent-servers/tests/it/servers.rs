@@ -183,7 +183,11 @@ async fn a_server_ends_with_a_process_that_is_killed() {
     // The parent of these servers is this program once more, running the test below alone.
     let itself = std::env::current_exe().unwrap();
     let words = ["--exact", "servers::holds_a_server", "--ignored", "--nocapture"];
-    let mut parent = Command::new(itself).args(words).stdout(Stdio::piped()).spawn().unwrap();
+    // What it leaves behind goes with this folder.
+    let folder = tempfile::tempdir().unwrap();
+    let mut parent = Command::new(itself);
+    parent.args(words).env("TMPDIR", folder.path()).stdout(Stdio::piped());
+    let mut parent = parent.spawn().unwrap();
     let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
     let pid = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("server ")?.parse().ok());
     parent.kill().unwrap();
@@ -197,7 +201,6 @@ async fn a_server_ends_with_a_process_that_is_killed() {
 #[ignore = "is a process that another test kills"]
 async fn holds_a_server() {
     let Some(server) = applicable(Server::start(Setup::standalone()).await) else { return };
-    // On a thread that ends at once: that alone must not end the server.
     writeln!(std::io::stdout(), "\nserver {}", server.pid()).unwrap();
     std::future::pending::<()>().await;
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use serde_json::json;
 use undercurrent_types::wire::SourceStatus;
-use undercurrent_types::{Durability, Event, EventSource, EventType};
+use undercurrent_types::{Event, EventSource, EventType};
 
 use super::publish::Outgoing;
 use super::{EventStream, Parts, Source};
@@ -39,5 +39,5 @@ fn health_event(status: &SourceStatus) -> Option<Outgoing> {
     let event = Event::new(ty, source).with_time(jiff::Timestamp::now().to_string());
     let event = event.with_json(&json!({ "target": target, "health": health, "reason": reason })).ok()?;
     let stream = status.name.parse().ok()?;
-    Some(Outgoing { stream, event, durability: Some(Durability::Page), expected_seq: None })
+    Some(Outgoing { stream, event, durability: None, expected_seq: None })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use undercurrent_types::wire::ScrubReport;
-use undercurrent_types::{Durability, ErrorBody, ErrorCode};
+use undercurrent_types::{ErrorBody, ErrorCode};
 
 use super::EventStream;
 use super::error::PublishError;
@@ -33,7 +33,7 @@ impl EventStream {
         let audit = Outgoing {
             stream: "system".parse().expect("it is a name"),
             event: by_system("system.scrub").with_json(&data).expect("numbers are JSON"),
-            durability: Some(Durability::Durable),
+            durability: None,
             expected_seq: None,
         };
         let acks = self.publish_with(vec![audit], names, "a secret was taken out").await?;

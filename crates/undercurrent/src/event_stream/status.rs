@@ -1,7 +1,7 @@
 //! What is going on.
 
-use undercurrent_types::Token;
 use undercurrent_types::wire::{SourceStatus, Status};
+use undercurrent_types::{Name, Token};
 
 use super::EventStream;
 use crate::store::StoreError;
@@ -10,6 +10,15 @@ impl EventStream {
     /// Returns the state of every source.
     pub fn sources(&self) -> Vec<SourceStatus> {
         self.0.sources.lock().iter().flat_map(|one| one.source.status()).collect()
+    }
+
+    /// Says whether none of these scopes is in doubt.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the store can not be asked.
+    pub(crate) async fn vouches_for(&self, scopes: &[Name]) -> Result<bool, StoreError> {
+        Ok(self.0.store.last(scopes).await?.iter().all(|scope| !scope.in_doubt))
     }
 
     /// Returns where the data lies, for people.

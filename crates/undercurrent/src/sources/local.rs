@@ -56,7 +56,7 @@ use change::Channel;
 use cookie::{Cookies, RootBarrier};
 use guard::Guard;
 use health::{Board, Health};
-use lease::{Keeper, Lease};
+use lease::{Keeper, Lease, Watched};
 use pipeline::{Pipeline, Standing};
 use publish::Publish;
 use signal::CookieJar;
@@ -210,6 +210,9 @@ impl Local {
             reason: "the task that watches broke off".into(),
             is_over: false,
         };
+        let mut scopes: Vec<_> = workspace.roots().map(|root| root.scope()).collect();
+        scopes.push(Workspace::source_scope());
+        let watched = Watched { board: board.clone(), publisher: publisher.clone(), scopes };
         let pipeline = Pipeline {
             publisher,
             options,
@@ -227,7 +230,7 @@ impl Local {
             rounds: 0,
         };
         tasks.spawn(writer);
-        let (beat, stopped) = (lease.beat(cookies.clone()), stop.clone());
+        let (beat, stopped) = (lease.beat(cookies.clone(), watched), stop.clone());
         tasks.spawn(async move {
             stopped.run_until_cancelled(beat).await;
         });

@@ -9,6 +9,7 @@ mod flow;
 mod freshness;
 mod kit;
 mod loads;
+mod nodes;
 mod pattern;
 mod put;
 mod quota;

@@ -2,7 +2,7 @@
 //!
 //! Every local has a name of its own here (`name@3` for the third declaration), so that two of one name are two.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use full_moon::ast::{
     Block, Call, Expression, Field, FunctionArgs, FunctionBody, Index, LastStmt, Parameter, Prefix, Stmt,
@@ -128,6 +128,22 @@ impl Expr {
 }
 
 impl Script {
+    /// Returns the parameters of functions that nobody calls or hands on; a part may have such.
+    pub(super) fn never_given(&self) -> Vec<String> {
+        let mut named = HashSet::new();
+        for root in &self.roots {
+            root.walk(&mut |expr| {
+                if let Kind::Name(name) = &expr.kind {
+                    named.insert(name.clone());
+                }
+            });
+        }
+        // An anonymous one is handed on wherever it stands.
+        let unused = |name: &str| !named.contains(name) && !name.starts_with("function@");
+        let unused = self.parameters.iter().filter(|(name, _)| unused(name));
+        unused.flat_map(|(_, parameters)| parameters.clone()).collect()
+    }
+
     fn block(&mut self, block: &Block, function: &str) {
         self.scopes.push(HashMap::new());
         self.statements(block, function);

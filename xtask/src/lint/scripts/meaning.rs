@@ -24,6 +24,7 @@ impl Meaning {
         // All are keys until one of their values is none; none is a number until one of its values is.
         let mut meaning =
             Self { keys: values.keys().map(|&symbol| symbol.clone()).collect(), ..Self::default() };
+        meaning.keys.extend(script.never_given().into_iter().map(Symbol::Name));
         loop {
             let mut changed = false;
             for (&symbol, values) in &values {

@@ -62,11 +62,6 @@ const CLOCK: &str =
 /// What is wrong, and in which line.
 pub(super) type Problem = (usize, String);
 
-/// Says whether a script defines all that it uses; one that can not be read does.
-pub(super) fn stands_alone(text: &str) -> bool {
-    read(text).is_ok_and(|script| undefined(&script).is_empty()) || read(text).is_err()
-}
-
 fn undefined(script: &Script) -> Vec<Problem> {
     let mut found = Vec::new();
     let unpacks = guards_unpack(script);

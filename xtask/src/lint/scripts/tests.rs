@@ -149,23 +149,43 @@ fn scripts_are_checked_with_what_they_begin_with() {
     let scripts = folder.path().join("crates/a/src/scripts");
     std::fs::create_dir_all(&scripts).unwrap();
     let write = |name: &str, text: &str| std::fs::write(scripts.join(name), text).unwrap();
-    write(
-        "enter.lua",
-        "local control = KEYS[1]\nlocal function set(key)\n  redis.call('SET', key, 1)\nend\n",
-    );
+    let enter = "local control = KEYS[1]\nlocal function set(key)\n  redis.call('SET', key, 1)\nend\n";
+    write("enter.lua", enter);
+    write("entry.lua", "local entry = KEYS[2]\n");
     write("alone.lua", "return redis.call('GET', ARGV[1])");
-    write("right.lua", "set(control)\nreturn redis.call('GET', control)");
-    write("wrong.lua", "-- does not\nset(control .. 'x')\nreturn redis.call('GET', 'a')");
-    std::fs::write(scripts.with_file_name("run.rs"), "fn f() {\n    g(\"EVALSHA_RO\");\n}\n").unwrap();
+    write("right.lua", "return redis.call('GET', control)");
+    write("read.lua", "set(entry)\nreturn redis.call('GET', entry)");
+    write("wrong.lua", "-- does not\nset(control .. 'x')\nreturn redis.call('GET', entry)");
+    write("lost.lua", "return 1");
+    let list = r#"
+        macro_rules! scripts { ($($x:tt)*) => { include_str!("scripts/enter.lua") }; }
+        static ALONE: &str = include_str!("scripts/alone.lua");
+        scripts! { RIGHT = "right" READ = "read", after "entry" WRONG = "wrong" }
+        fn run() {
+            send("EVALSHA_RO");
+        }"#;
+    std::fs::write(scripts.with_extension("rs"), list).unwrap();
     let found = check(folder.path()).unwrap();
     let line = |it: &Violation| {
-        format!(
-            "{}:{} {}",
-            it.file.file_name().unwrap().display(),
-            it.line,
-            it.text.split('`').nth(1).unwrap()
-        )
+        let what = it.text.split('`').nth(1).unwrap_or(&it.text);
+        format!("{}:{} {what}", it.file.file_name().unwrap().display(), it.line)
     };
     let lines: Vec<_> = found.iter().map(line).collect();
-    assert_eq!(lines, ["alone.lua:1 GET", "enter.lua:3 SET", "wrong.lua:3 GET", "run.rs:2 EVALSHA_RO"]);
+    assert_eq!(
+        lines,
+        [
+            "alone.lua:1 GET",
+            "enter.lua:3 SET",
+            "lost.lua:1 no script is put together from this file",
+            "wrong.lua:3 entry",
+            "wrong.lua:3 GET",
+            "scripts.rs:6 EVALSHA_RO"
+        ]
+    );
+}
+
+#[test]
+fn a_function_that_nobody_calls_is_given_nothing_wrong() {
+    check_text("local function get(key) return redis.call('GET', key) end", &[]);
+    check_text("local t = {}\ntable.sort(t, function(a) redis.call('GET', a) end)", &[(2, "is no key")]);
 }

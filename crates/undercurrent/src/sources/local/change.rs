@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use undercurrent_types::{Durability, Event, EventSource, EventType, Key, Name, StreamName, path_text};
+use undercurrent_types::{Event, EventSource, EventType, Key, Name, StreamName, path_text};
 
 use crate::event_stream::Outgoing;
 use crate::store::Invalidation;
@@ -132,8 +132,7 @@ impl Channel {
     }
 
     fn outgoing(&self, event: Event) -> Outgoing {
-        let durability = Some(Durability::Page);
-        Outgoing { stream: self.stream.clone(), event, durability, expected_seq: None }
+        Outgoing { stream: self.stream.clone(), event, durability: None, expected_seq: None }
     }
 }
 

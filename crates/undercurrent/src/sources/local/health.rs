@@ -49,6 +49,11 @@ impl Board {
         (0..roots).for_each(|place| self.set(place, health.clone()));
     }
 
+    /// Says whether every root is watched.
+    pub(super) fn is_live(&self) -> bool {
+        self.0.borrow().iter().all(|(health, _)| matches!(health, Health::Live | Health::Degraded(_)))
+    }
+
     /// Says whether nothing is reported of any root.
     pub(super) fn is_down(&self) -> bool {
         self.0.borrow().iter().all(|(health, _)| matches!(health, Health::Down(_)))

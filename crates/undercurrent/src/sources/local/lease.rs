@@ -22,6 +22,7 @@ use super::publish::{Publish, Refusal};
 use crate::cache::Moment;
 use crate::store::Invalidation;
 use crate::workspace::Workspace;
+use undercurrent_types::Name;
 
 /// The lease of one watcher.
 pub(super) struct Lease {
@@ -29,6 +30,8 @@ pub(super) struct Lease {
     /// Written at each beat, and looked at by the keeper: two threads, and neither in a hurry.
     until: Mutex<Moment>,
     has_lapsed: AtomicBool,
+    /// Whether the store did not hear of this node for too long, and the roots have not been walked since.
+    is_forgotten: AtomicBool,
     /// Wakes the pipeline when a lapsed lease has been renewed; one permit is enough, since one walk answers for all.
     renewed: Notify,
 }
@@ -37,7 +40,13 @@ impl Lease {
     /// Begins a lease now.
     pub(super) fn new(time: Duration) -> Self {
         let until = Mutex::new(Moment::now().after(time));
-        Self { time, until, has_lapsed: AtomicBool::new(false), renewed: Notify::new() }
+        Self {
+            time,
+            until,
+            has_lapsed: AtomicBool::new(false),
+            is_forgotten: AtomicBool::new(false),
+            renewed: Notify::new(),
+        }
     }
 
     /// Says whether it has lapsed, and the roots have not been walked since.
@@ -47,21 +56,34 @@ impl Lease {
 
     /// Returns why the roots are in doubt, for people.
     pub(super) fn reason(&self) -> String {
+        if self.is_forgotten.load(Ordering::Acquire) && !self.has_lapsed() {
+            return "the store did not hear of this node for too long".to_owned();
+        }
         format!("the watcher gave no sign of life for {} ms", self.time.as_millis())
     }
 
-    /// Waits until a lapsed lease is renewed; the caller then walks the roots anew.
-    pub(super) async fn revived(&self) {
+    /// Waits until a lapsed lease is renewed, and says why the roots are in doubt; the caller then walks them anew.
+    pub(super) async fn revived(&self) -> String {
         self.renewed.notified().await;
+        let reason = self.reason();
         self.has_lapsed.store(false, Ordering::Release);
+        self.is_forgotten.store(false, Ordering::Release);
+        reason
     }
 
     /// Asks for a sign of life again and again. Ends when it is dropped.
-    pub(super) async fn beat(self: Arc<Self>, cookies: Arc<Cookies>) {
+    ///
+    /// Where all is well here and the store has nevertheless put a root in doubt, since it did not hear of this node for
+    /// too long, the roots are walked anew as well.
+    pub(super) async fn beat(self: Arc<Self>, cookies: Arc<Cookies>, watched: Watched) {
         loop {
             let asked = Moment::now();
             if cookies.sign_of_life().await {
                 *self.until.lock() = asked.after(self.time);
+                if watched.board.is_live() && !watched.publisher.is_believed(&watched.scopes).await {
+                    self.is_forgotten.store(true, Ordering::Release);
+                    self.renewed.notify_one();
+                }
                 if self.has_lapsed() {
                     self.renewed.notify_one();
                 }
@@ -73,6 +95,13 @@ impl Lease {
     fn is_over(&self) -> bool {
         *self.until.lock() < Moment::now()
     }
+}
+
+/// What a beat looks at besides the watcher itself.
+pub(super) struct Watched {
+    pub(super) board: Arc<Board>,
+    pub(super) publisher: Arc<dyn Publish>,
+    pub(super) scopes: Vec<Name>,
 }
 
 /// What puts the roots in doubt when the lease lapses.

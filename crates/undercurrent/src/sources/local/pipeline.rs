@@ -22,6 +22,7 @@ use super::touched::Sorter;
 use super::tree::Tree;
 use super::watcher::{Signals, WatchError, Watcher};
 use crate::store::{Invalidation, Mark};
+use crate::workspace::Workspace;
 
 /// The events of one batch, and the signals taken at once.
 const BATCH: usize = 512;
@@ -114,8 +115,7 @@ impl Pipeline {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Ended::Stopped),
-            () = lease.revived() => {
-                let reason = lease.reason();
+            reason = lease.revived() => {
                 self.lose_all(&reason).await?;
             }
             taken = receive(self.signals.as_mut(), &mut signals) => match taken {
@@ -200,7 +200,9 @@ impl Pipeline {
     /// Takes a root out of doubt, after its walk. What was loaded before is stale by the same step.
     async fn vouch(&mut self, place: usize) -> Result<(), Ended> {
         let scope = self.channels[place].root.scope();
-        let names = vec![Invalidation { name: scope, mark: Mark::Vouched, event: None }];
+        // With the scope of the source itself: it watches.
+        let scopes = [scope, Workspace::source_scope()];
+        let names = scopes.map(|name| Invalidation { name, mark: Mark::Vouched, event: None }).to_vec();
         match self.publisher.publish(Vec::new(), names, "every directory was walked").await {
             Ok(()) => self.standings[place] = Standing::Vouched,
             Err(Refusal::Closed) => return Err(closed()),

@@ -1,6 +1,7 @@
 //! Where changes go.
 
 use futures_util::future::BoxFuture;
+use undercurrent_types::Name;
 
 use crate::event_stream::{EventStream, Outgoing, PublishError};
 use crate::store::{Invalidation, PublishError as StoreError};
@@ -13,6 +14,13 @@ pub(super) trait Publish: Send + Sync + 'static {
         names: Vec<Invalidation>,
         cause: &'a str,
     ) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// Says whether what was vouched for still is, as far as can be known: a shared store believes a node only while it
+    /// hears from it.
+    fn is_believed<'a>(&'a self, scopes: &'a [Name]) -> BoxFuture<'a, bool> {
+        let _ = scopes;
+        Box::pin(std::future::ready(true))
+    }
 }
 
 /// Why a batch was not published.
@@ -42,11 +50,18 @@ impl Publish for EventStream {
                 Err(PublishError::Store(StoreError::Closed)) => Err(Refusal::Closed),
                 Err(
                     error @ PublishError::Store(
-                        StoreError::Full { .. } | StoreError::Failed { .. } | StoreError::Unknown { .. },
+                        StoreError::Full { .. }
+                        | StoreError::Failed { .. }
+                        | StoreError::Unknown { .. }
+                        | StoreError::Unavailable { .. },
                     ),
                 ) => Err(Refusal::Log(error.to_string())),
                 Err(error) => Err(Refusal::Events(error.to_string())),
             }
         })
+    }
+
+    fn is_believed<'a>(&'a self, scopes: &'a [Name]) -> BoxFuture<'a, bool> {
+        Box::pin(async move { self.vouches_for(scopes).await.unwrap_or(true) })
     }
 }

@@ -11,7 +11,7 @@ use super::connection::{Answer, Call, Link};
 use super::entry_text::{self, Clock, Text};
 use super::names::Workspaces;
 use super::reply::Malformed;
-use super::scripts::{COMMIT, JUDGE, READ, RELEASE};
+use super::scripts::{BARRIER, COMMIT, JUDGE, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
 
 /// How long a node that fills a key is waited for. It only saves double work, so a slow fill is overtaken.
@@ -25,12 +25,12 @@ const LARGEST: usize = 1 << 20;
 pub(super) struct Entries {
     holder: String,
     /// A mutex held for a copy: written by each READ, read by each COMMIT.
-    clock: Mutex<Clock>,
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Default for Entries {
     fn default() -> Self {
-        Self { holder: random(), clock: Mutex::new(Clock { server_ms: 0, at: Moment::now() }) }
+        Self { holder: random(), clock: Mutex::default() }
     }
 }
 
@@ -53,10 +53,26 @@ impl Entries {
             .number(millis(LASTS));
         let sent = Moment::now();
         let mut answer = link.ask(&call).await?;
-        *self.clock.lock() = Clock { server_ms: answer.time_ms, at: Moment::now() };
+        self.see(&answer);
         // What is left of a deadline is counted from before the request was sent.
         let clock = Clock { server_ms: answer.time_ms, at: sent };
         read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(e))
+    }
+
+    /// Notes the server's clock, as of when its answer came.
+    fn see(&self, answer: &Answer) -> Clock {
+        let clock = Clock { server_ms: answer.time_ms, at: Moment::now() };
+        *self.clock.lock() = Some(clock);
+        clock
+    }
+
+    /// Returns the server's clock as it was last seen; a node that has read nothing yet asks for it.
+    async fn clock(&self, link: &Link) -> Result<Clock, StoreError> {
+        let seen = *self.clock.lock();
+        match seen {
+            Some(clock) => Ok(clock),
+            None => Ok(self.see(&link.ask(&Call::of(&BARRIER)).await?)),
+        }
     }
 
     /// Gives up the lease on a key.
@@ -76,7 +92,7 @@ impl Entries {
             return Ok(Committed::Moved);
         };
         let (key, entry) = (keep.key, keep.entry);
-        let (clock, workspaces) = (*self.clock.lock(), &link.keys.workspaces);
+        let (clock, workspaces) = (self.clock(link).await?, &link.keys.workspaces);
         let text = Text::of(entry, clock, workspaces);
         let state = match &entry.value {
             None => "gone",
