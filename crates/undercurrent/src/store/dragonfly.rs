@@ -8,8 +8,10 @@
 //! A request is one call of a [script](scripts) through the [connection](connection), which was claimed before. Reads
 //! that need a position share the next [barrier](barrier).
 
+mod address;
 mod barrier;
 mod claim;
+mod clean;
 mod connect;
 mod connection;
 mod entry;
@@ -24,7 +26,9 @@ mod order;
 mod outcome;
 mod publish;
 mod record;
+mod replicate;
 mod reply;
+mod rounds;
 mod scripts;
 mod server;
 mod shared;
@@ -78,6 +82,7 @@ impl SharedStore {
         let shared = Arc::new(Shared::new(link, Vouched::new(random())));
         tokio::spawn(follow::follow(shared.clone()));
         tokio::spawn(lease::renew(shared.clone()));
+        tokio::spawn(clean::clean(shared.clone()));
         tokio::spawn(shared::keep_warm(shared.clone()));
         Ok(Self { shared, entries: Entries::default() })
     }
@@ -106,7 +111,14 @@ impl SharedStore {
             }
             Err(_) => {}
         }
-        published
+        let published = published?;
+        if published.events.iter().any(|event| event.durability == Durability::Replicated) {
+            let reached = self.shared.replication.reached(self.link(), published.token).await;
+            reached.map_err(|reason| PublishError::Unknown {
+                reason: format!("they are on one server, and perhaps on no other: {reason}"),
+            })?;
+        }
+        Ok(published)
     }
 }
 

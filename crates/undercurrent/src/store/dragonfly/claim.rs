@@ -44,12 +44,15 @@ pub(super) async fn claim(
     command.arg(random()).arg(&server.replication).arg(random()).arg(FORMAT);
     match order {
         Some(order) => {
-            let (Mark { at, nonce }, left) = (order.known().seen, order.left());
-            command.arg(incarnation_text(at.inc)).arg(at.position.0).arg(&*nonce);
+            let (known, left) = (order.known(), order.left());
+            command.arg(incarnation_text(known.seen.at.inc));
+            for Mark { at, nonce } in [known.seen, known.applied] {
+                command.arg(at.position.0).arg(&*nonce);
+            }
             command.arg(left.iter().map(|inc| incarnation_text(*inc)).collect::<Vec<_>>().join(" "));
         }
         None => {
-            command.arg("").arg(0).arg("").arg("");
+            command.arg(&["", "0", "", "0", "", ""]);
         }
     }
     command.arg(options.records).arg(options.names);

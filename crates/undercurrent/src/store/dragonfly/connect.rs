@@ -64,7 +64,7 @@ pub enum ConnectError {
 
 /// Makes connections with one set of options.
 pub(super) struct Connector {
-    options: SharedStoreOptions,
+    pub(super) options: SharedStoreOptions,
     tls: Option<TlsConnector>,
 }
 
@@ -86,7 +86,9 @@ impl Connector {
     /// Reads the certificates, where they are needed.
     pub(super) fn new(options: SharedStoreOptions) -> Result<Self, ConnectError> {
         let tls = match options.url.place {
-            Place::Server { tls: true, .. } => Some(tls(&options)?),
+            Place::Server { tls: true, .. }
+            | Place::Sentinel { tls: true, .. }
+            | Place::Cluster { tls: true, .. } => Some(tls(&options)?),
             _ => None,
         };
         Ok(Self { options, tls })
@@ -101,13 +103,18 @@ impl Connector {
                 let stream = self.in_time(&address, UnixStream::connect(path)).await?;
                 self.begin(address, Stream::Unix(stream), patience).await
             }
-            Place::Sentinel { .. } | Place::Cluster(_) => {
-                Err(ConnectError::Unknown("sentinels and clusters are not asked yet".to_owned()))
+            Place::Sentinel { sentinels, primary, tls } => {
+                let (host, port) = self.primary_of(sentinels, primary, *tls).await?;
+                self.tcp(&host, port, *tls, patience).await
+            }
+            Place::Cluster { nodes, tls } => {
+                let (host, port) = self.owner_in(nodes, *tls).await?;
+                self.tcp(&host, port, *tls, patience).await
             }
         }
     }
 
-    async fn tcp(
+    pub(super) async fn tcp(
         &self,
         host: &str,
         port: u16,
@@ -115,18 +122,30 @@ impl Connector {
         patience: Option<Duration>,
     ) -> Result<Wire, ConnectError> {
         let address = format!("{host}:{port}");
-        let stream = self.in_time(&address, TcpStream::connect((host, port))).await?;
-        stream.set_nodelay(true).map_err(unreachable(&address))?;
-        let stream = match self.tls.as_ref().filter(|_| tls) {
-            None => Stream::Tcp(stream),
-            Some(connector) => {
-                let name = ServerName::try_from(host.to_owned());
-                let name = name.map_err(|e| unreachable(&address)(io::Error::other(e)))?;
-                let stream = self.in_time(&address, connector.connect(name, stream)).await?;
-                Stream::Tls(Box::new(stream))
-            }
-        };
+        let stream = self.tcp_stream(&address, host, port, tls).await?;
         self.begin(address, stream, patience).await
+    }
+
+    async fn tcp_stream(
+        &self,
+        address: &str,
+        host: &str,
+        port: u16,
+        tls: bool,
+    ) -> Result<Stream, ConnectError> {
+        let stream = self.in_time(address, TcpStream::connect((host, port))).await?;
+        stream.set_nodelay(true).map_err(unreachable(address))?;
+        let Some(connector) = self.tls.as_ref().filter(|_| tls) else { return Ok(Stream::Tcp(stream)) };
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|e| unreachable(address)(io::Error::other(e)))?;
+        Ok(Stream::Tls(Box::new(self.in_time(address, connector.connect(name, stream)).await?)))
+    }
+
+    /// Makes a connection that says nothing of who we are.
+    pub(super) async fn nameless(&self, host: &str, port: u16, tls: bool) -> Result<Wire, ConnectError> {
+        let address = format!("{host}:{port}");
+        let stream = self.tcp_stream(&address, host, port, tls).await?;
+        wire(address, stream, Some(self.options.response_timeout)).await
     }
 
     async fn in_time<T>(
@@ -138,33 +157,40 @@ impl Connector {
         result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable(address))
     }
 
-    /// Says who we are, and nothing else before that is answered.
     async fn begin(
         &self,
         address: String,
         stream: Stream,
         patience: Option<Duration>,
     ) -> Result<Wire, ConnectError> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(patience);
-        let plain = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let made = MultiplexedConnection::new_with_config(&plain, stream, config).await;
-        let (redis, driver) = made.map_err(|e| unreachable(&address)(io::Error::other(e)))?;
-        let wire = Wire { redis, address, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) };
-        if let Some(password) = &self.options.url.password {
-            let mut auth = Cmd::new();
-            auth.arg("AUTH");
-            if let Some(user) = &self.options.url.user {
-                auth.arg(user);
-            }
-            auth.arg(password);
-            let answer = self.in_time(&wire.address, async { Ok(wire.send(&auth).await) }).await?;
-            answer.map_err(|e| match e.is_io_error() {
-                true => unreachable(&wire.address)(io::Error::other(e)),
-                false => ConnectError::Denied(e.to_string()),
-            })?;
-        }
+        let wire = wire(address, stream, patience).await?;
+        self.authenticate(&wire).await?;
         Ok(wire)
     }
+
+    /// Says who we are, and nothing else before that is answered.
+    pub(super) async fn authenticate(&self, wire: &Wire) -> Result<(), ConnectError> {
+        let Some(password) = &self.options.url.password else { return Ok(()) };
+        let mut auth = Cmd::new();
+        auth.arg("AUTH");
+        if let Some(user) = &self.options.url.user {
+            auth.arg(user);
+        }
+        auth.arg(password);
+        let answer = self.in_time(&wire.address, async { Ok(wire.send(&auth).await) }).await?;
+        answer.map(|_| ()).map_err(|e| match e.is_io_error() {
+            true => unreachable(&wire.address)(io::Error::other(e)),
+            false => ConnectError::Denied(e.to_string()),
+        })
+    }
+}
+
+async fn wire(address: String, stream: Stream, patience: Option<Duration>) -> Result<Wire, ConnectError> {
+    let config = AsyncConnectionConfig::new().set_response_timeout(patience);
+    let plain = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let made = MultiplexedConnection::new_with_config(&plain, stream, config).await;
+    let (redis, driver) = made.map_err(|e| unreachable(&address)(io::Error::other(e)))?;
+    Ok(Wire { redis, address, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
 }
 
 fn unreachable(address: &str) -> impl Fn(io::Error) -> ConnectError {

@@ -16,8 +16,8 @@ use super::keys::Keys;
 use super::options::SharedStoreOptions;
 use super::order::{Known, Order};
 use super::reply::{Malformed, Reply};
-use super::scripts::Script;
-use super::server::Server;
+use super::scripts::{LAPSE, Script};
+use super::server::{REPLICATION, Server};
 use crate::store::StoreError;
 
 /// How long a failed attempt to connect answers for others, so that a storm of reads is not one of connections.
@@ -53,6 +53,15 @@ pub(super) enum Failed {
     /// It was sent, and nobody knows what became of it.
     #[error("{0}")]
     Unknown(String),
+}
+
+/// What became of a request on one connection.
+enum Outcome {
+    Done(Answer),
+    /// Nothing was done: it is not the right connection any more.
+    Elsewhere,
+    /// Nothing was done: first has to be put in doubt what nobody vouched for in time.
+    Overdue,
 }
 
 /// A request: a script with its keys and arguments, behind those that all scripts have.
@@ -115,10 +124,7 @@ impl<'a> Call<'a> {
             false => command.arg("EVALSHA").arg(&self.script.sha),
         };
         command.arg(keys.order.len() + self.keys.len()).arg(&keys.order).arg(&self.keys);
-        let Server { replication, tells_scripts, .. } = connection.server();
-        command.arg(incarnation_text(connection.inc()));
-        command.arg(if *tells_scripts { replication } else { "" });
-        command.arg(random());
+        command.arg(incarnation_text(connection.inc())).arg(random());
         for mark in [&known.applied, &known.seen] {
             command.arg(mark.at.position.0).arg(&*mark.nonce);
         }
@@ -138,7 +144,7 @@ impl Connection {
         &self.claimed.server
     }
 
-    fn inc(&self) -> Incarnation {
+    pub(super) fn inc(&self) -> Incarnation {
         self.claimed.begun.at.inc
     }
 
@@ -146,13 +152,17 @@ impl Connection {
         self.lost.load(Ordering::Acquire)
     }
 
-    fn lose(&self) {
+    pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Sends a command outside of any script.
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
-        let sent = self.claimed.wire.send(command).await;
+    /// Sends commands at once, and returns an answer for each, which may be an error.
+    async fn send_all<'a>(&self, commands: impl Iterator<Item = &'a Cmd>) -> Result<Vec<Value>, RedisError> {
+        let mut all = redis::Pipeline::new();
+        commands.for_each(|command| {
+            all.add_command(command.clone());
+        });
+        let sent = self.claimed.wire.redis.clone().send_packed_commands(&all, 0, all.len()).await;
         if sent.as_ref().is_err_and(is_of_connection) {
             self.lose();
         }
@@ -232,10 +242,13 @@ impl Link {
     pub(super) async fn run(&self, call: &Call<'_>) -> Result<Answer, Failed> {
         for _ in 0..TRIES {
             let connection = self.connection().await?;
-            if let Some(answer) = self.run_on(&connection, call).await? {
-                return Ok(answer);
+            match self.run_on(&connection, call).await? {
+                Outcome::Done(answer) => return Ok(answer),
+                Outcome::Overdue => {
+                    self.run_on(&connection, &Call::of(&LAPSE)).await?;
+                }
+                Outcome::Elsewhere => connection.lose(),
             }
-            connection.lose();
         }
         Err(Failed::Unavailable("the server changes again and again".to_owned()))
     }
@@ -254,71 +267,85 @@ impl Link {
         StoreError::Unavailable { place: self.options.url.to_string(), reason }
     }
 
-    pub(super) fn malformed(&self, e: Malformed) -> StoreError {
+    pub(super) fn malformed(&self, e: &Malformed) -> StoreError {
         self.unavailable(Failed::Unavailable(e.to_string()))
     }
 
-    /// Runs a script on one connection; `None` where that is not the right one any more, and nothing was done.
-    async fn run_on(&self, connection: &Connection, call: &Call<'_>) -> Result<Option<Answer>, Failed> {
+    /// Runs a script on one connection.
+    async fn run_on(&self, connection: &Connection, call: &Call<'_>) -> Result<Outcome, Failed> {
         let known = self.order.known();
         if connection.inc() != known.seen.at.inc {
-            return Ok(None);
+            return Ok(Outcome::Elsewhere);
         }
-        let with = |with_text| call.command(&self.keys, connection, &known, with_text);
-        let mut sent = self.proven(connection, &with(false)).await;
+        let with = |with_text| [call.command(&self.keys, connection, &known, with_text)];
+        let name = call.script.name;
+        let mut sent = self.proven(connection, &with(false)).await.and_then(only);
         if sent.as_ref().is_err_and(|e| e.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)) {
-            sent = self.proven(connection, &with(true)).await;
+            sent = self.proven(connection, &with(true)).await.and_then(only);
         }
-        let Some(value) = self.sort(connection, call, sent).await? else { return Ok(None) };
+        let value = self.sort(connection, name, sent)?;
         let read = || {
             let mut rest = Reply::open(value)?;
-            if rest.text()? == "claim" {
-                return Ok(None);
+            match &*rest.text()? {
+                "claim" => return Ok(Outcome::Elsewhere),
+                "overdue" => return Ok(Outcome::Overdue),
+                _ => {}
             }
             let at = Token { inc: connection.inc(), position: Position(rest.parse()?) };
             let at = Mark { at, nonce: rest.text()?.into() };
-            Ok(Some(Answer { at, since: known.applied.clone(), time_ms: rest.parse()?, rest }))
+            Ok(Outcome::Done(Answer { at, since: known.applied.clone(), time_ms: rest.parse()?, rest }))
         };
-        let answer = read().map_err(|e: Malformed| Failed::Unknown(format!("{}: {e}", call.script.name)))?;
-        if let Some(answer) = &answer {
+        let outcome = read().map_err(|e: Malformed| Failed::Unknown(format!("{name}: {e}")))?;
+        if let Outcome::Done(answer) = &outcome {
             self.order.note(&answer.at);
         }
-        Ok(answer)
+        Ok(outcome)
     }
 
-    /// Sends a script; where it can not ask for the replication id itself, that is asked right behind it.
-    async fn proven(&self, connection: &Connection, command: &Cmd) -> Result<Value, RedisError> {
-        if connection.server().tells_scripts {
-            return connection.send(command).await;
+    /// Sends commands, and behind them the question whether the server is still the one that was claimed.
+    ///
+    /// A connection can outlive a demotion and a promotion back, and the answer would be one of another history.
+    async fn proven(&self, connection: &Connection, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
+        let mut sent = connection.send_all(commands.iter().chain([&*REPLICATION])).await?;
+        let told = sent.pop().and_then(|value| value.extract_error().ok());
+        if told.is_some_and(|told| connection.server().is_told_by(&told)) {
+            return Ok(sent);
         }
-        let wire = &connection.claimed.wire;
-        let (sent, id) = tokio::join!(connection.send(command), Server::replication_of(wire));
-        match id {
-            Ok(id) if id.as_ref() == Some(&connection.server().replication) => sent,
-            // What it answers is true of another server than the one that was claimed.
-            _ => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
-        }
+        connection.lose();
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
+    }
+
+    /// Sends commands that change nothing, and returns their answers with the connection that gave them.
+    pub(super) async fn step(
+        &self,
+        name: &'static str,
+        commands: &[Cmd],
+    ) -> Result<(Arc<Connection>, Vec<Value>), Failed> {
+        let connection = self.connection().await?;
+        let sent = self.proven(&connection, commands).await;
+        let sent = sent.and_then(|values| values.into_iter().map(Value::extract_error).collect());
+        let values = self.sort(&connection, name, sent)?;
+        Ok((connection, values))
+    }
+
+    /// Puts in doubt what nobody vouched for in time.
+    pub(super) async fn lapse(&self) -> Result<(), Failed> {
+        self.run(&Call::of(&LAPSE)).await.map(|_| ())
     }
 
     /// Tells errors that leave nothing behind from those that say nothing.
-    async fn sort(
-        &self,
-        connection: &Connection,
-        call: &Call<'_>,
-        sent: Result<Value, RedisError>,
-    ) -> Result<Option<Value>, Failed> {
+    fn sort<T>(&self, connection: &Connection, name: &str, sent: Result<T, RedisError>) -> Result<T, Failed> {
         let error = match sent {
-            Ok(value) => return Ok(Some(value)),
+            Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let name = call.script.name;
         if is_of_connection(&error) {
             connection.lose();
             return Err(Failed::Unknown(format!("the connection was lost during `{name}`: {error}")));
         }
         // Inside a script a Dragonfly loses the prefix of the code, so it is looked for in the whole text. They are
         // all answers to the first write, which is the proof, or come before the script runs.
-        let text = error.to_string();
+        let text = format!("{} {error}", error.code().unwrap_or_default());
         let refused = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
         if refused(&["READONLY", "MOVED", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"]) {
             connection.lose();
@@ -329,6 +356,11 @@ impl Link {
         }
         Err(Failed::Unknown(format!("`{name}` failed: {text}")))
     }
+}
+
+/// Takes the one answer to one command.
+fn only(mut values: Vec<Value>) -> Result<Value, RedisError> {
+    values.pop().unwrap_or_default().extract_error()
 }
 
 fn is_of_connection(error: &RedisError) -> bool {

@@ -56,7 +56,7 @@ impl Entries {
         self.see(&answer);
         // What is left of a deadline is counted from before the request was sent.
         let clock = Clock { server_ms: answer.time_ms, at: sent };
-        read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(e))
+        read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(&e))
     }
 
     /// Notes the server's clock, as of when its answer came.
@@ -119,7 +119,7 @@ impl Entries {
         call.push_bytes(value);
         call = call.arg(text.rest).arg(&*self.holder).number(millis(LASTS));
         let mut answer = link.ask(&call).await?;
-        let verdict = answer.rest.text().map_err(|e| link.malformed(e))?;
+        let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
         // It may have been moved by this step; whether it was, the floors need not know.
         if verdict == "disagree" || answer.at.at.position > answer.since.at.position {
             link.order.raise([&Name::from(key)], answer.at.at);
@@ -132,11 +132,22 @@ impl Entries {
 async fn judge(link: &Link, commit: Commit<'_>) -> Result<Committed, StoreError> {
     let workspaces = &link.keys.workspaces;
     let announced = commit.announce.map_or("".into(), |key| workspaces.outward(key.as_str()));
-    let mut call =
-        Call::of(&JUDGE).arg(incarnation_text(commit.h.inc)).number(commit.h.position.0).arg(announced);
+    let nonce: Arc<str> = if commit.h.position <= link.order.known().applied.at.position {
+        "".into()
+    } else if let Some(nonce) = link.order.nonce_of(commit.h) {
+        nonce
+    } else {
+        // Nobody can say that the position was not given twice.
+        return Ok(Committed::Moved);
+    };
+    let mut call = Call::of(&JUDGE)
+        .arg(incarnation_text(commit.h.inc))
+        .number(commit.h.position.0)
+        .arg(&*nonce)
+        .arg(announced);
     commit.closure.iter().for_each(|name| call.push(workspaces.outward(name.as_str())));
     let mut answer = link.ask(&call).await?;
-    let verdict = answer.rest.text().map_err(|e| link.malformed(e))?;
+    let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
     if let Some(key) = commit.announce.filter(|_| verdict == "valid") {
         link.order.raise([&Name::from(key)], answer.at.at);
         return Ok(Committed::Accepted(answer.at.at.position));

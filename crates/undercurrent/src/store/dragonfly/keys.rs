@@ -22,11 +22,6 @@ impl Keys {
         Self { workspaces: Workspaces::new(workspace), tag: tag.into(), order }
     }
 
-    /// Returns what all keys begin with.
-    pub(super) fn tag(&self) -> &str {
-        &self.tag
-    }
-
     fn of(&self, rest: &str) -> String {
         format!("{}:{rest}", self.tag)
     }
@@ -70,6 +65,16 @@ impl Keys {
 
     pub(super) fn table(&self, table: &str) -> String {
         self.of(&format!("table:{table}"))
+    }
+
+    /// Whose turn it is to let go what need not be kept.
+    pub(super) fn turn(&self) -> String {
+        self.of("turn")
+    }
+
+    /// What is written so that others may be waited for.
+    pub(super) fn waited(&self) -> String {
+        self.of("waited")
     }
 
     pub(super) fn context(&self, key: &Key) -> String {

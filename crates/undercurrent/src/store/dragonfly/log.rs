@@ -83,7 +83,7 @@ impl Link {
             }
             Ok((Position(first.saturating_sub(1)), next, entries))
         };
-        let (oldest, next, entries) = read().map_err(|e: Malformed| self.malformed(e))?;
+        let (oldest, next, entries) = read().map_err(|e: Malformed| self.malformed(&e))?;
         if let Some(given) = after.filter(|given| *given < oldest && given.0 > 0) {
             return Err(ReadLogError::Gone { given, oldest });
         }
@@ -137,7 +137,7 @@ impl Link {
                 }
                 Ok(from > before)
             };
-            if !read().map_err(|e: Malformed| self.malformed(e))? {
+            if !read().map_err(|e: Malformed| self.malformed(&e))? {
                 break;
             }
         }
@@ -166,7 +166,7 @@ impl Link {
                 Ok((upper, entries))
             };
             let entries;
-            (upper, entries) = read().map_err(|e: Malformed| self.malformed(e))?;
+            (upper, entries) = read().map_err(|e: Malformed| self.malformed(&e))?;
             for entry in entries {
                 let token = Token { inc: at.at.inc, position: entry.position };
                 let Some((name, by)) = entry.names.first().cloned() else { continue };
@@ -192,6 +192,6 @@ impl Link {
             let position = at.parse().ok().map(Position);
             Ok(NameState { position, in_doubt: mark == "!" })
         };
-        names.iter().map(|_| read().map_err(|e: Malformed| self.malformed(e))).collect()
+        names.iter().map(|_| read().map_err(|e: Malformed| self.malformed(&e))).collect()
     }
 }

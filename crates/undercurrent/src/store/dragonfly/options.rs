@@ -29,6 +29,10 @@ pub struct SharedStoreOptions {
     pub records: u64,
     /// How many names have their last invalidation remembered.
     pub names: u64,
+    /// How many keys have their last state kept.
+    pub facts: u64,
+    /// How often the nodes let go what need not be kept; one of them does it for all.
+    pub clean_every: Duration,
     /// How long a node is believed to watch its sources after it last said so.
     pub vouch: Duration,
 }
@@ -47,6 +51,8 @@ impl SharedStoreOptions {
             response_timeout: Duration::from_secs(5),
             records: 100_000,
             names: 1 << 20,
+            facts: 100_000,
+            clean_every: Duration::from_secs(60),
             vouch: Duration::from_secs(10),
         }
     }

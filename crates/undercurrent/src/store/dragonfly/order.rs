@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use undercurrent_types::{Incarnation, Name, Position, Token};
 
 use super::claim::Mark;
-use super::connection::Answer;
 use crate::store::Horizon;
 
 /// How many incarnations are remembered that were left.
@@ -124,13 +123,13 @@ impl Order {
         }
     }
 
-    /// Takes in what a barrier found; says whether it is about what is known now.
-    pub(super) fn apply(&self, since: &Since, answer: &Answer) -> bool {
+    /// Takes in what a barrier found that was asked when this had been applied; says whether that still is so.
+    pub(super) fn apply(&self, since: &Since, asked: &Mark, at: &Mark) -> bool {
         let mut known = self.known.lock();
-        if answer.since != known.applied {
+        if *asked != known.applied {
             return false;
         }
-        let Token { inc, position } = answer.at.at;
+        let Token { inc, position } = at.at;
         match since {
             Since::Jump => self.horizon.begin(inc, position),
             Since::Moved(records) => {
@@ -138,7 +137,7 @@ impl Order {
                 self.horizon.advance(position);
             }
         }
-        known.applied = answer.at.clone();
+        known.applied = at.clone();
         true
     }
 }

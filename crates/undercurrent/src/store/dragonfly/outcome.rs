@@ -21,7 +21,7 @@ impl Link {
         call.push_bytes(&id[..]);
         let Answer { at, mut rest, .. } = self.ask(&call).await?;
         let mut read = || Ok((rest.text()?, epoch(at.at.inc, rest.parse()?), durability(rest.parse()?)));
-        let (seq, epoch, durability) = read().map_err(|e| self.malformed(e))?;
+        let (seq, epoch, durability) = read().map_err(|e| self.malformed(&e))?;
         let Ok(seq) = seq.parse().map(Seq) else { return Ok(Outcome::NotKnown) };
         let cursor = Cursor { epoch, seq };
         let before = Cursor { epoch, seq: Seq(seq.0.saturating_sub(1)) };

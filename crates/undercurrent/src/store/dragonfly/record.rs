@@ -9,11 +9,10 @@ use undercurrent_types::{Cursor, StreamName, Token, close_committed};
 use super::reply::Malformed;
 use crate::store::Record;
 
-/// What stands beside an event.
+/// What stands beside an event, before the time for people.
 pub(super) struct Stamp {
     pub(super) token: Token,
     pub(super) nonce: String,
-    pub(super) time_ms: u64,
 }
 
 impl std::str::FromStr for Stamp {
@@ -24,7 +23,7 @@ impl std::str::FromStr for Stamp {
             let mut words = text.split(' ');
             let token = words.next()?.parse().ok()?;
             let nonce = words.next()?.to_owned();
-            Some(Self { token, nonce, time_ms: words.next()?.parse().ok()? })
+            Some(Self { token, nonce })
         };
         parse().ok_or_else(|| Malformed(format!("`{text}` beside an event")))
     }

@@ -26,11 +26,6 @@ impl Reply {
         self.0.len()
     }
 
-    /// Takes the next value, if there is one.
-    pub(super) fn next(&mut self) -> Option<Value> {
-        self.0.next()
-    }
-
     fn value(&mut self) -> Result<Value, Malformed> {
         self.0.next().ok_or_else(|| Malformed("it is too short".to_owned()))
     }
@@ -62,6 +57,12 @@ impl Reply {
     /// Takes text.
     pub(super) fn text(&mut self) -> Result<String, Malformed> {
         String::from_utf8(self.bytes()?).map_err(|e| Malformed(e.to_string()))
+    }
+
+    /// Takes text, or nothing.
+    pub(super) fn text_or_nil(&mut self) -> Result<Option<String>, Malformed> {
+        let bytes = self.bytes_or_nil()?;
+        bytes.map(|bytes| String::from_utf8(bytes).map_err(|e| Malformed(e.to_string()))).transpose()
     }
 
     /// Takes what has a text, such as a number.

@@ -1,7 +1,8 @@
 //! The steps that run on the server, each of them atomic.
 //!
-//! All but CLAIM begin with `enter.lua`, which proves where they run. What their text has to keep so that they run on
-//! Redis, Valkey and Dragonfly alike is checked by the tests.
+//! All but CLAIM come after `enter.lua`, which proves where they run; those that take a position also after `order.lua`,
+//! those that evaluate the predicate after `predicate.lua`, and those that do neither after `in_time.lua`.
+//! What their text has to keep so that they run on Redis, Valkey and Dragonfly alike is checked by the tests.
 
 use std::sync::LazyLock;
 
@@ -20,13 +21,13 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal $(, after $part:literal)?)*) => {
+    ($($name:ident = $file:literal after $($part:literal)+;)*) => {
         $(
             #[doc = concat!("The step of `", $file, ".lua`.")]
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
                 let parts = [
                     include_str!("scripts/enter.lua"),
-                    $(include_str!(concat!("scripts/", $part, ".lua")),)?
+                    $(include_str!(concat!("scripts/", $part, ".lua")),)+
                     include_str!(concat!("scripts/", $file, ".lua")),
                 ];
                 Script::new($file, parts.concat())
@@ -46,22 +47,25 @@ pub(super) static CLAIM: LazyLock<Script> =
     LazyLock::new(|| Script::new("claim", include_str!("scripts/claim.lua").to_owned()));
 
 scripts! {
-    BARRIER = "barrier"
-    PUBLISH = "publish"
-    READ = "read", after "entry"
-    COMMIT = "commit", after "entry"
-    JUDGE = "judge"
-    RELEASE = "release"
-    LAST = "last"
-    RENEW = "renew"
-    READ_LOG = "read_log"
-    READ_STREAM = "read_stream"
-    TAIL = "tail"
-    OUTCOME = "outcome"
-    STREAMS = "streams"
-    CREATE = "create"
-    DELETE = "delete"
-    FACTS = "facts"
-    LATEST = "latest"
-    ROWS = "rows"
+    LAPSE = "lapse" after "order";
+    PUBLISH = "publish" after "order";
+    RENEW = "renew" after "order";
+    READ = "read" after "order" "predicate" "entry";
+    COMMIT = "commit" after "order" "predicate" "entry";
+    JUDGE = "judge" after "order" "predicate";
+    RELEASE = "release" after "in_time";
+    LAST = "last" after "order" "predicate";
+    READ_LOG = "read_log" after "in_time";
+    READ_STREAM = "read_stream" after "in_time";
+    TAIL = "tail" after "in_time";
+    OUTCOME = "outcome" after "in_time";
+    STREAMS = "streams" after "in_time";
+    CREATE = "create" after "in_time";
+    DELETE = "delete" after "order";
+    FACTS = "facts" after "in_time";
+    LATEST = "latest" after "in_time";
+    ROWS = "rows" after "in_time";
+    RETAIN = "retain" after "in_time";
+    FORGET = "forget" after "order";
+    TURN = "turn" after "in_time";
 }

@@ -1,9 +1,24 @@
 //! What a server is and gives, found by what it says of itself.
 
+use std::sync::LazyLock;
+
 use redis::{Cmd, Value};
 use undercurrent_types::Durability;
 
 use super::connect::{ConnectError, Wire};
+
+/// Asks for the role of a server and the id of its history.
+pub(super) static REPLICATION: LazyLock<Cmd> = LazyLock::new(|| {
+    let mut command = Cmd::new();
+    command.arg("INFO").arg("replication");
+    command
+});
+
+static EVERYTHING: LazyLock<Cmd> = LazyLock::new(|| {
+    let mut command = Cmd::new();
+    command.arg("INFO");
+    command
+});
 
 /// A server, as it was when a connection to it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +27,8 @@ pub(super) struct Server {
     pub(super) product: String,
     /// The id of its replication history.
     pub(super) replication: String,
-    /// Whether scripts may ask for that id.
-    pub(super) tells_scripts: bool,
+    /// The line of INFO that says it.
+    told: Box<[u8]>,
     /// What an acknowledged write survives.
     pub(super) durability: Durability,
     /// How many replicas follow it.
@@ -27,7 +42,7 @@ impl Server {
     ///
     /// Fails when it lacks what is needed, and says what.
     pub(super) async fn ask(wire: &Wire) -> Result<Self, ConnectError> {
-        let about = Told(info(wire, None).await?);
+        let about = Told(info(wire, &EVERYTHING).await?);
         let unfit = |what: String| Err(ConnectError::Unfit(format!("`{}` {what}", wire.address)));
         let product = match (about.get("dragonfly_version"), about.get("valkey_version")) {
             (Some(version), _) => {
@@ -68,7 +83,7 @@ impl Server {
         Ok(Self {
             product,
             replication: replication.to_owned(),
-            tells_scripts: tells_scripts(wire, replication).await,
+            told: format!("master_replid:{replication}").into_bytes().into(),
             durability,
             replicas: about.get("connected_slaves").and_then(|n| n.parse().ok()).unwrap_or(0),
         })
@@ -76,9 +91,20 @@ impl Server {
 
     /// Returns the id of the history that the server has now, if it is a primary.
     pub(super) async fn replication_of(wire: &Wire) -> Result<Option<String>, ConnectError> {
-        let about = Told(info(wire, Some("replication")).await?);
+        let about = Told(info(wire, &REPLICATION).await?);
         let is_primary = about.get("role") == Some("master");
         Ok(about.get("master_replid").filter(|_| is_primary).map(str::to_owned))
+    }
+
+    /// Says whether an answer to [`REPLICATION`] is that of this server as a primary.
+    pub(super) fn is_told_by(&self, answer: &Value) -> bool {
+        let text = match answer {
+            Value::BulkString(text) => text,
+            Value::VerbatimString { text, .. } => text.as_bytes(),
+            _ => return false,
+        };
+        let told = |line: &[u8]| text.split(|byte| *byte == b'\n').any(|one| one.trim_ascii_end() == line);
+        told(b"role:master") && told(&self.told)
     }
 
     /// Returns the strongest durability that the server gives.
@@ -96,14 +122,9 @@ impl Told {
     }
 }
 
-async fn info(wire: &Wire, section: Option<&str>) -> Result<String, ConnectError> {
-    let mut command = Cmd::new();
-    command.arg("INFO");
-    if let Some(section) = section {
-        command.arg(section);
-    }
+async fn info(wire: &Wire, command: &Cmd) -> Result<String, ConnectError> {
     let failed = |reason: String| ConnectError::Unreachable { address: wire.address.clone(), reason };
-    match wire.send(&command).await {
+    match wire.send(command).await {
         Ok(Value::BulkString(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
         Ok(Value::VerbatimString { text, .. }) => Ok(text),
         Ok(other) => Err(failed(format!("INFO answered {other:?}"))),
@@ -118,16 +139,6 @@ async fn syncs_always(wire: &Wire) -> bool {
     command.arg("CONFIG").arg("GET").arg("appendfsync");
     match wire.send(&command).await {
         Ok(Value::Array(pair)) => matches!(pair.get(1), Some(Value::BulkString(value)) if value == b"always"),
-        _ => false,
-    }
-}
-
-async fn tells_scripts(wire: &Wire, replication: &str) -> bool {
-    let mut command = Cmd::new();
-    command.arg("EVAL").arg("return redis.call('INFO', 'replication')").arg(0);
-    match wire.send(&command).await {
-        Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).contains(replication),
-        Ok(Value::VerbatimString { text, .. }) => text.contains(replication),
         _ => false,
     }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use undercurrent_types::{Position, Token};
 
-use super::barrier::{Barriers, barrier};
+use super::barrier::barrier;
 use super::connection::Link;
 use super::follow::Rings;
 use super::lease::Vouched;
+use super::replicate::Replication;
+use super::rounds::Rounds;
 use crate::store::{Moment, StoreError};
 
 /// The most time between two barriers that keep reads at `bounded` without a round trip.
@@ -21,7 +23,8 @@ pub(super) struct Shared {
     pub(super) link: Link,
     pub(super) rings: Rings,
     pub(super) vouched: Vouched,
-    barriers: Arc<Barriers>,
+    pub(super) replication: Replication,
+    barriers: Arc<Rounds<Result<Token, StoreError>>>,
     last: LastBarrier,
     warm: Warm,
     closed_tx: watch::Sender<bool>,
@@ -51,6 +54,7 @@ impl Shared {
             link,
             rings: Rings::new(),
             vouched,
+            replication: Replication::default(),
             barriers: Arc::default(),
             last: LastBarrier::default(),
             warm: Warm { age: AtomicU64::new(u64::MAX), ..Warm::default() },
@@ -69,6 +73,7 @@ impl Shared {
                 Ok(token)
             })
             .await
+            .unwrap_or(Err(StoreError::Closed))
     }
 
     /// Returns the last barrier that came back, if it was sent no longer ago than this.

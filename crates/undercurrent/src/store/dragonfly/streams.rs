@@ -40,7 +40,7 @@ impl Link {
             .number(after.map_or(0, |cursor| cursor.seq.0))
             .number(limit as u64);
         let answer = self.ask(&call).await?;
-        let read = read_page(stream, answer).map_err(|e| self.malformed(e))?;
+        let read = read_page(stream, answer).map_err(|e| self.malformed(&e))?;
         read.page(stream, after)
     }
 
@@ -56,7 +56,7 @@ impl Link {
             let Answer { at, mut rest, .. } = self.ask(&call).await?;
             for stream in some {
                 let (is_there, state) =
-                    read_state(stream, at.at.inc, &mut rest).map_err(|e| self.malformed(e))?;
+                    read_state(stream, at.at.inc, &mut rest).map_err(|e| self.malformed(&e))?;
                 states.push(is_there.then_some(state));
             }
         }
@@ -67,7 +67,7 @@ impl Link {
     pub(super) async fn tail(&self, stream: &StreamName) -> Result<Cursor, StoreError> {
         let call = Call::of(&TAIL).key(self.keys.meta(stream));
         let Answer { at, mut rest, .. } = self.ask(&call).await?;
-        let (_, state) = read_state(stream, at.at.inc, &mut rest).map_err(|e| self.malformed(e))?;
+        let (_, state) = read_state(stream, at.at.inc, &mut rest).map_err(|e| self.malformed(&e))?;
         Ok(state.tail)
     }
 
@@ -76,7 +76,7 @@ impl Link {
         let mut answer = self.ask(&Call::of(&STREAMS).key(self.keys.streams())).await?;
         let mut names: Vec<StreamName> = Vec::new();
         while answer.rest.left() > 0 {
-            names.push(answer.rest.parse().map_err(|e| self.malformed(e))?);
+            names.push(answer.rest.parse().map_err(|e| self.malformed(&e))?);
         }
         names.sort_unstable();
         Ok(self.states(&names).await?.into_iter().flatten().collect())
@@ -103,7 +103,7 @@ impl Link {
         let refused = |e: StoreError| CreateStreamError::Refused(e.into());
         let mut answer = self.ask(&call).await.map_err(refused)?;
         let mut read = || Ok::<_, Malformed>((answer.rest.text()?, answer.rest.text()?));
-        let (what, has) = read().map_err(|e| refused(self.malformed(e)))?;
+        let (what, has) = read().map_err(|e| refused(self.malformed(&e)))?;
         if what == "other" {
             let has = durability(has.parse().unwrap_or_default());
             return Err(CreateStreamError::OtherDurability { stream: stream.clone(), has });
@@ -133,7 +133,7 @@ impl Link {
                 call.push(key.as_str());
             }
             let mut answer = self.run(&call).await.map_err(|failed| self.not_published(failed))?;
-            match &*answer.rest.text().map_err(|e| self.malformed(e))? {
+            match &*answer.rest.text().map_err(|e| self.malformed(&e))? {
                 "deleted" => {
                     let names: Vec<_> = said.iter().map(undercurrent_types::Name::from).collect();
                     self.order.raise(&names, answer.at.at);
@@ -150,7 +150,7 @@ impl Link {
     async fn count_of_facts(&self, stream: &StreamName) -> Result<String, StoreError> {
         let call = Call::of(&FACTS).key(self.keys.meta(stream)).arg("count").arg("");
         let mut answer = self.ask(&call).await?;
-        answer.rest.text().map_err(|e| self.malformed(e))
+        answer.rest.text().map_err(|e| self.malformed(&e))
     }
 
     /// Returns the keys whose last state a stream told.
@@ -162,7 +162,7 @@ impl Link {
             let mut answer = self.ask(&call).await?;
             let mut keys: Vec<Key> = Vec::new();
             while answer.rest.left() > 0 {
-                keys.push(answer.rest.parse().map_err(|e| self.malformed(e))?);
+                keys.push(answer.rest.parse().map_err(|e| self.malformed(&e))?);
             }
             if keys.is_empty() {
                 break;
@@ -171,7 +171,7 @@ impl Link {
             keys.iter().for_each(|key| call.push_key(self.keys.latest(key)));
             let mut answer = self.ask(&call).await?;
             for key in keys {
-                if answer.rest.text().map_err(|e| self.malformed(e))? == stream.as_str() {
+                if answer.rest.text().map_err(|e| self.malformed(&e))? == stream.as_str() {
                     said.push(key);
                 }
             }
@@ -234,7 +234,7 @@ fn read_page(stream: &StreamName, Answer { at, mut rest, .. }: Answer) -> Result
     Ok(Found { begin, tail, records })
 }
 
-fn retention_text(Retention { age, bytes, count }: Retention) -> String {
+pub(super) fn retention_text(Retention { age, bytes, count }: Retention) -> String {
     let text = |limit: Option<u64>| limit.map_or("-".to_owned(), |limit| limit.to_string());
     let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     [text(age), text(bytes), text(count)].join(" ")

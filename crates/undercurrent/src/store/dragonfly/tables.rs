@@ -12,14 +12,14 @@ impl Link {
     /// Returns a row of a table.
     pub(super) async fn row(&self, table: &str, id: &str) -> Result<Option<Row>, StoreError> {
         let call = Call::of(&ROWS).key(self.keys.table(table)).arg(id);
-        let rows = read(self.ask(&call).await?.rest).map_err(|e| self.malformed(e))?;
+        let rows = read(self.ask(&call).await?.rest).map_err(|e| self.malformed(&e))?;
         Ok(rows.into_iter().next().map(|(_, row)| row))
     }
 
     /// Returns the rows of a table, by id.
     pub(super) async fn rows(&self, table: &str) -> Result<Vec<(String, Row)>, StoreError> {
         let call = Call::of(&ROWS).key(self.keys.table(table));
-        let mut rows = read(self.ask(&call).await?.rest).map_err(|e| self.malformed(e))?;
+        let mut rows = read(self.ask(&call).await?.rest).map_err(|e| self.malformed(&e))?;
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Ok(rows)
     }
@@ -27,7 +27,7 @@ impl Link {
     /// Returns the last state of a key.
     pub(super) async fn latest(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
         let mut answer = self.ask(&Call::of(&LATEST).key(self.keys.latest(key))).await?;
-        let value = answer.rest.bytes_or_nil().map_err(|e| self.malformed(e))?;
+        let value = answer.rest.bytes_or_nil().map_err(|e| self.malformed(&e))?;
         Ok(value.map(Bytes::from))
     }
 }

@@ -1,3 +1,8 @@
 //! Tests against real servers.
 
+mod addresses;
 mod contract;
+mod faults;
+mod nodes;
+mod scripts;
+mod support;

@@ -22,15 +22,15 @@ pub(super) enum Place {
     /// Behind a socket of this machine.
     Unix(PathBuf),
     /// Where one of these sentinels says that the primary of this name is.
-    Sentinel { sentinels: Vec<(String, u16)>, primary: String },
+    Sentinel { sentinels: Vec<(String, u16)>, primary: String, tls: bool },
     /// Where one of these nodes of a cluster says that a key lies.
-    Cluster(Vec<(String, u16)>),
+    Cluster { nodes: Vec<(String, u16)>, tls: bool },
 }
 
 /// A text that is no address of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the address of the store is not understood ({reason}): expected `redis://host:port`, `rediss://host:port`, `unix:///path`, `redis+sentinel://host:port,host:port/primary` or `redis+cluster://host:port,host:port`, each with `user:password@` before the host where it is needed"
+    "the address of the store is not understood ({reason}): expected `redis://host:port`, `rediss://host:port`, `unix:///path`, `redis+sentinel://host:port,host:port/primary` or `redis+cluster://host:port,host:port` (with TLS `rediss+…`), each with `user:password@` before the host where it is needed"
 )]
 pub struct StoreUrlError {
     reason: &'static str,
@@ -46,12 +46,12 @@ impl std::str::FromStr for StoreUrl {
         let error = |reason| StoreUrlError { reason };
         let (scheme, rest) = text.split_once("://").ok_or(error("it has no `://`"))?;
         let (credentials, rest) = match rest.rsplit_once('@') {
-            Some((credentials, rest)) => (Some(credentials), rest),
-            None => (None, rest),
+            Some((credentials, rest)) if !credentials.starts_with('/') => (Some(credentials), rest),
+            _ => (None, rest),
         };
         let decoded = |text: &str| {
             let decoded = percent_decode_str(text).decode_utf8();
-            decoded.map(|text| text.into_owned()).map_err(|_| error("the user or password is not UTF-8"))
+            decoded.map(std::borrow::Cow::into_owned).map_err(|_| error("the user or password is not UTF-8"))
         };
         let (user, password) = match credentials.map(|text| text.split_once(':').unwrap_or(("", text))) {
             Some((user, password)) => {
@@ -71,18 +71,23 @@ impl std::str::FromStr for StoreUrl {
                 Err(error("a path follows the host; databases other than 0 are not used, a namespace is"))
             }
         };
+        let tls = scheme.starts_with("rediss");
         let place = match scheme {
             "redis" | "rediss" => {
                 let (host, port) = one(PORT)?;
-                no_path(Place::Server { host, port, tls: scheme == "rediss" })?
+                no_path(Place::Server { host, port, tls })?
             }
             "unix" if rest.starts_with('/') => Place::Unix(rest.into()),
             "unix" => return Err(error("the path of a socket is absolute")),
-            "redis+sentinel" if path.is_empty() => return Err(error("the name of the primary is missing")),
-            "redis+sentinel" => {
-                Place::Sentinel { sentinels: addresses(hosts, SENTINEL_PORT)?, primary: path.to_owned() }
+            "redis+sentinel" | "rediss+sentinel" => {
+                if path.is_empty() {
+                    return Err(error("the name of the primary is missing"));
+                }
+                Place::Sentinel { sentinels: addresses(hosts, SENTINEL_PORT)?, primary: path.to_owned(), tls }
             }
-            "redis+cluster" => no_path(Place::Cluster(addresses(hosts, PORT)?))?,
+            "redis+cluster" | "rediss+cluster" => {
+                no_path(Place::Cluster { nodes: addresses(hosts, PORT)?, tls })?
+            }
             _ => return Err(error("its scheme is none of these")),
         };
         let shown = format!("{scheme}://{rest}");
@@ -137,9 +142,10 @@ mod tests {
         let sentinels = vec![("a".to_owned(), 1), ("b".to_owned(), 26379)];
         assert_eq!(
             place("redis+sentinel://:p@a:1,b/main"),
-            Place::Sentinel { sentinels, primary: "main".to_owned() }
+            Place::Sentinel { sentinels, primary: "main".to_owned(), tls: false }
         );
-        assert_eq!(place("redis+cluster://a"), Place::Cluster(vec![("a".to_owned(), 6379)]));
+        let nodes = vec![("a".to_owned(), 6379)];
+        assert_eq!(place("rediss+cluster://a"), Place::Cluster { nodes, tls: true });
     }
 
     #[test]

@@ -2,7 +2,8 @@
 local control, last, log, sources = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local fresh, own, nonce, format = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local seen_inc, seen, seen_nonce = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local left, records, names = ARGV[8], ARGV[9], ARGV[10]
+local applied, applied_nonce = tonumber(ARGV[8]), ARGV[9]
+local left, records, names = ARGV[10], ARGV[11], ARGV[12]
 local function digits(n) return string.format('%.0f', n) end
 
 local found = redis.call('HMGET', control, 'inc', 'pos', 'nonce', 'own', 'format')
@@ -12,18 +13,18 @@ if redis.call('EXISTS', control) == 1 and found[5] ~= format then return {'forma
 local lost = not inc or redis.call('HGET', last, 'inc') ~= inc or found[4] ~= own
 -- Nobody joins an incarnation again that they have left.
 if inc and string.find(left, inc, 1, true) then lost = true end
-if not lost and inc == seen_inc then
-  if pos < seen then
-    lost = true
-  elseif pos == seen then
-    lost = found[3] ~= seen_nonce
-  else
-    local at = redis.call('XRANGE', log, ARGV[6] .. '-0', ARGV[6] .. '-0')[1]
-    for i = 1, at and #at[2] or 0, 2 do
-      if at[2][i] == 'nonce' and at[2][i + 1] ~= seen_nonce then lost = true end
-    end
+-- What the caller knows of this incarnation has to stand, each position with its nonce; one that is trimmed says nothing.
+local function stands(at, known_nonce)
+  if pos < at then return false end
+  if pos == at then return found[3] == known_nonce end
+  local record = redis.call('XRANGE', log, digits(at) .. '-0', digits(at) .. '-0')[1]
+  for i = 1, record and #record[2] or 0, 2 do
+    if record[2][i] == 'nonce' then return record[2][i + 1] == known_nonce end
   end
+  return true
 end
+if not lost and inc == seen_inc then lost = not (stands(seen, seen_nonce) and stands(applied, applied_nonce)) end
+seen = math.max(seen, applied)
 
 -- No position that anybody was given is given again, under any incarnation.
 if lost or pos < seen then

@@ -1,16 +1,16 @@
 -- Finds a value good that was read from h on, or not, and keeps it. A change found is a change announced.
-local h, h_nonce, over, announce, key = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local loader, names, own, deadline, own_deadline = ARGV[14], ARGV[15], ARGV[16], ARGV[17], ARGV[18]
-local version, inputs, state, value, rest = ARGV[19], ARGV[20], ARGV[21], ARGV[22], ARGV[23]
-local holder, lasts = ARGV[24], ARGV[25]
+local h, h_nonce, over, announce, key = tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local loader, names, own, deadline, own_deadline = ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[17]
+local version, inputs, state, value, rest = ARGV[18], ARGV[19], ARGV[20], ARGV[21], ARGV[22]
+local holder, lasts = ARGV[23], ARGV[24]
 
 local function answer(verdict) return {'ok', digits(pos), nonce, digits(now), verdict} end
 
 if holder ~= '' and redis.call('GET', lease) == holder then redis.call('DEL', lease) end
 
 -- The position of h has to stand as it was given: what a server forgot may have been given again.
-local at = redis.call('XRANGE', log, ARGV[9] .. '-0', ARGV[9] .. '-0')
-if ARGV[8] ~= inc or #at == 0 or field(at[1], 'nonce') ~= h_nonce then return answer('moved') end
+local at = redis.call('XRANGE', log, ARGV[8] .. '-0', ARGV[8] .. '-0')
+if ARGV[7] ~= inc or #at == 0 or field(at[1], 'nonce') ~= h_nonce then return answer('moved') end
 local verdict = judge(names, h)
 if verdict then return answer(verdict) end
 

@@ -1,7 +1,7 @@
 -- Commits events, rows and invalidations at one position, or refuses all of them before anything is written.
 local streams, facts, tables = KEYS[5], KEYS[6], KEYS[7]
 local unpack = table.unpack or unpack
-local key_at, arg_at = 7, 7
+local key_at, arg_at = 7, 6
 local function key() key_at = key_at + 1 return KEYS[key_at] end
 local function arg() arg_at = arg_at + 1 return ARGV[arg_at] end
 local function no(kind, index, what) return {'ok', digits(pos), nonce, digits(now), 'no', kind, digits(index), what} end
@@ -12,10 +12,11 @@ local strongest, generation, vouch, cause = tonumber(arg()), arg(), tonumber(arg
 local stream = {}
 for s = 1, tonumber(arg()) do
   local one = {name = arg(), asked = arg(), events = key(), meta = key(), a = key(), b = key(), ids = {}, dup = {}}
-  local meta = redis.call('HMGET', one.meta, 'seq', 'born', 'durability', 'half', 'since')
+  local meta = redis.call('HMGET', one.meta, 'seq', 'born', 'durability', 'bytes', 'half', 'since', 'older')
   one.is_new = not meta[1]
-  one.seq, one.born, one.durability = tonumber(meta[1] or 0), meta[2] or found[6], meta[3] or one.asked
-  one.half, one.since, one.first, one.bytes, one.facts = meta[4], tonumber(meta[5]), nil, 0, 0
+  one.seq, one.born = tonumber(meta[1] or 0), meta[2] or redis.call('HGET', control, 'deleted')
+  one.durability, one.bytes, one.facts = meta[3] or one.asked, tonumber(meta[4] or 0), 0
+  one.half, one.since, one.older = meta[5], tonumber(meta[6]), meta[7]
   stream[s] = one
 end
 local fact_keys = {}
@@ -39,7 +40,9 @@ end
 for _, one in ipairs(stream) do
   one.given = {}
   if one.half then
-    for _, half in ipairs({one.a, one.b}) do
+    local halves = {one.half == 'b' and one.b or one.a}
+    if one.older then halves = {one.a, one.b} end
+    for _, half in ipairs(halves) do
       for from = 1, #one.ids, 1000 do
         local to = math.min(from + 999, #one.ids)
         local values = redis.call('HMGET', half, unpack(one.ids, from, to))
@@ -153,11 +156,11 @@ record(table.concat(lines, '\n'), table.concat(runs, '\n'), cause)
 for _, one in ipairs(event) do
   if one.fact and not one.dup then
     local to = one.fact
-    redis.call('HSET', to.key, 'at', at, 'stream', one.stream.name)
     if one.value == '' then
+      redis.call('HSET', to.key, 'at', at, 'stream', one.stream.name)
       redis.call('HDEL', to.key, 'value')
     else
-      redis.call('HSET', to.key, 'value', string.sub(one.value, 2))
+      redis.call('HSET', to.key, 'at', at, 'stream', one.stream.name, 'value', string.sub(one.value, 2))
     end
     redis.call('ZADD', facts, digits(now), to.name)
     one.stream.facts = one.stream.facts + 1
@@ -172,8 +175,7 @@ for _, one in ipairs(event) do
 end
 for _, one in ipairs(stream) do
   if one.next > one.seq then
-    redis.call('HSET', one.meta, 'seq', digits(one.next))
-    redis.call('HINCRBY', one.meta, 'bytes', digits(one.bytes))
+    redis.call('HSET', one.meta, 'seq', digits(one.next), 'bytes', digits(one.bytes))
     if one.facts > 0 then redis.call('HINCRBY', one.meta, 'facts', digits(one.facts)) end
     if one.is_new then
       redis.call('HSET', one.meta, 'born', one.born, 'durability', one.durability)
@@ -193,14 +195,18 @@ for _, one in ipairs(row) do
 end
 for _, one in ipairs(stream) do
   if one.next > one.seq then
+    -- Two halves, so that ten minutes or 2^20 ids are always known, and hardly more than twice that.
     local half = one.half == 'b' and one.b or one.a
-    -- Two halves, so that ten minutes or 2^20 ids are always known, and never more than twice that.
-    if not one.half or now - one.since >= 600000 or redis.call('HLEN', half) >= 1048576 then
+    local full = not one.half or now - one.since >= 600000
+    if math.floor(one.seq / 4096) < math.floor(one.next / 4096) then
+      full = full or redis.call('HLEN', half) >= 1048576
+    end
+    if full then
+      if one.half then redis.call('HSET', one.meta, 'older', '1') end
       one.half = one.half == 'a' and 'b' or 'a'
       half = one.half == 'b' and one.b or one.a
       redis.call('UNLINK', half)
       redis.call('HSET', one.meta, 'half', one.half, 'since', digits(now))
-      one.expires = true
     end
     local flat = {}
     for _, e in ipairs(event) do
@@ -214,7 +220,7 @@ for _, one in ipairs(stream) do
       end
     end
     if #flat > 0 then redis.call('HSET', half, unpack(flat)) end
-    if one.expires then redis.call('PEXPIRE', half, 1260000) end
+    if full then redis.call('PEXPIRE', half, 1260000) end
   end
 end
 return answer('new')

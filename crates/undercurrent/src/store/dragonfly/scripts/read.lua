@@ -1,5 +1,5 @@
 -- Returns what is kept under a key and whether it is valid now; asks for the lease where it is not.
-local loader, holder, hold, lasts = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local loader, holder, hold, lasts = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 if entry and loader ~= '' and entry.loader ~= loader then entry, is_valid = nil, false end
 if is_valid and (entry.as_of < pos or now - tonumber(entry.looked) > 60000) then
   -- Valid at this position, so known to be good for it.

@@ -1,13 +1,13 @@
 -- Reads records of the log behind a position that moved names or carry events, or those before one that moved given names.
 local reply = {'ok', digits(pos), nonce, digits(now)}
-local from, left = ARGV[8], tonumber(ARGV[9])
+local from, left = ARGV[7], tonumber(ARGV[8])
 local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
 reply[5] = first and string.match(first[1], '^%d+') or digits(pos + 1)
 reply[6] = digits(pos)
-if ARGV[10] then
+if ARGV[9] then
   -- Backwards, and only what has one of the names.
   local wanted = {}
-  for i = 10, #ARGV do wanted[ARGV[i]] = true end
+  for i = 9, #ARGV do wanted[ARGV[i]] = true end
   local looked, upper = 0, from
   while left > 0 and looked < 2048 do
     local records = redis.call('XREVRANGE', log, upper, '-', 'COUNT', 128)

@@ -1,9 +1,9 @@
 -- Reads what a stream is and its events behind a place, about 1 MiB of them.
 local stream, meta = KEYS[5], KEYS[6]
 local told = redis.call('HMGET', meta, 'seq', 'born', 'oldest')
-local seq, born, oldest = tonumber(told[1] or 0), told[2] or found[6], tonumber(told[3] or 1)
+local seq, born, oldest = tonumber(told[1] or 0), told[2] or redis.call('HGET', control, 'deleted'), tonumber(told[3] or 1)
 local reply = {'ok', digits(pos), nonce, digits(now), born, digits(seq), digits(oldest)}
-local given_born, from, left = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local given_born, from, left = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 if given_born == '' then
   from = oldest - 1
 elseif given_born == 'any' then

@@ -1,3 +1,3 @@
 -- Gives up the lease on a key.
-if redis.call('GET', KEYS[5]) == ARGV[8] then redis.call('DEL', KEYS[5]) end
+if redis.call('GET', KEYS[5]) == ARGV[7] then redis.call('DEL', KEYS[5]) end
 return {'ok', digits(pos), nonce, digits(now)}

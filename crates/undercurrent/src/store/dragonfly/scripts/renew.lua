@@ -1,7 +1,7 @@
 -- Says that the caller still watches these scopes; those that nobody vouched for any more begin anew.
-local generation, vouch = ARGV[8], tonumber(ARGV[9])
+local generation, vouch = ARGV[7], tonumber(ARGV[8])
 local mine, lapsed, reply = {}, {}, {}
-for i = 10, #ARGV do
+for i = 9, #ARGV do
   local row = redis.call('HGET', sources, ARGV[i])
   if not row then lapsed[#lapsed + 1] = ARGV[i] end
   if not row or string.match(row, '^%S+') == generation then

@@ -1,9 +1,9 @@
 -- Returns one row of a table, or all of them.
 local reply = {'ok', digits(pos), nonce, digits(now)}
-if ARGV[8] then
-  local row = redis.call('HGET', KEYS[5], ARGV[8])
+if ARGV[7] then
+  local row = redis.call('HGET', KEYS[5], ARGV[7])
   if row then
-    reply[5] = ARGV[8]
+    reply[5] = ARGV[7]
     reply[6] = row
   end
 else
