@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use undercurrent::cache::{CacheOptions, Doubt};
+use undercurrent::event_stream::QuotaOptions;
 use undercurrent::rules::RuleSet;
 use undercurrent::store::dragonfly::{SharedStoreOptions, StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
@@ -36,6 +37,9 @@ struct File {
     workspace: Option<String>,
     /// A file with rules to add to the shipped ones, relative to this one.
     rules: Option<PathBuf>,
+    /// How much each producer may publish.
+    #[serde(default)]
+    quota: QuotaOptions,
     /// Values that are never stored.
     #[serde(default)]
     secrets: Vec<String>,
@@ -131,6 +135,7 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
         http: file.http,
         secrets: file.secrets,
         secret_patterns: file.secret_patterns.unwrap_or(true),
+        quota: file.quota,
         cache: CacheOptions { doubt: file.doubt, ..CacheOptions::default() },
         ..undercurrent::Config::default()
     };
@@ -238,9 +243,29 @@ mod tests {
     }
 
     #[test]
+    fn quotas_come_from_the_file_and_there_are_none_unless_it_names_some() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!settings(dir.path(), "", &[]).unwrap().engine.quota.is_limited());
+        let toml = "[quota]\nevents = 100\nbytes = '1MiB'\nburst = '5s'";
+        let quota = settings(dir.path(), toml, &[]).unwrap().engine.quota;
+        let numbers = [quota.events, quota.bytes].map(|limit| limit.unwrap().get());
+        assert_eq!((numbers, quota.burst.as_secs()), ([100, 1 << 20], 5));
+        let bytes = settings(dir.path(), "[quota]\nbytes = 'none'", &[]).unwrap().engine.quota.bytes;
+        assert_eq!(bytes, None);
+    }
+
+    #[test]
     fn a_file_that_is_not_understood_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for toml in ["root = ['a']", "roots = 'a'", "listen = '0.0.0.0:1'", "["] {
+        for toml in [
+            "[quota]\nevents = 0",
+            "[quota]\nbytes = '0'",
+            "[quota]\nburst = 1",
+            "root = ['a']",
+            "roots = 'a'",
+            "listen = '0.0.0.0:1'",
+            "[",
+        ] {
             assert!(settings(dir.path(), toml, &[]).is_err(), "`{toml}` was accepted");
         }
     }

@@ -132,6 +132,9 @@ pub struct ErrorBody {
     /// The leases, of those that were named, that do not count; what was said of the others is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Lease>,
+    /// After how many milliseconds the same request may succeed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl ErrorBody {
@@ -145,6 +148,7 @@ impl ErrorBody {
             index: None,
             ticket: None,
             refused: Vec::new(),
+            retry_after_ms: None,
         }
     }
 }

@@ -10,10 +10,11 @@ mod explain;
 mod group;
 pub(crate) mod health;
 mod install;
+mod outcome;
 mod publish;
+mod quota;
 mod read;
 mod read_set;
-mod redact;
 mod scrub;
 mod status;
 mod streams;
@@ -25,11 +26,14 @@ use std::sync::{Arc, OnceLock};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use undercurrent_types::wire::SourceStatus;
 use undercurrent_types::{Key, Position};
 
+use self::quota::Quota;
 use self::read_set::ReadSets;
 use crate::cache::Cache;
+pub use crate::redact::Redactor;
 use crate::rules::RuleSet;
 use crate::store::Store;
 use crate::stream::{Ephemeral, Groups};
@@ -38,9 +42,9 @@ pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
 pub use group::Group;
 pub use publish::Outgoing;
+pub use quota::{OverQuota, QuotaOptions};
 pub use read::{Get, ReadKey, Reading};
 pub use read_set::SessionGet;
-pub use redact::Redactor;
 pub use scrub::ScrubError;
 pub use subscribe::Subscribe;
 
@@ -65,6 +69,10 @@ struct Parts {
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
     groups: Groups,
+    /// Set once, before anything is published; empty where producers have no limits.
+    quota: OnceLock<Quota>,
+    /// From when the times of the quota are counted.
+    begun: Instant,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
 }
@@ -104,12 +112,15 @@ impl EventStream {
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
         let groups = Groups::new(Arc::clone(&store));
+        let (quota, begun) = (OnceLock::new(), Instant::now());
         let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
         Self(Arc::new(Parts {
             namespace,
             store,
             cache,
             rules,
+            quota,
+            begun,
             rules_at,
             workspace,
             held: Mutex::default(),
@@ -119,6 +130,13 @@ impl EventStream {
             groups,
             sources,
         }))
+    }
+
+    /// Sets how much each producer may publish from here on; the first call holds.
+    pub fn limit_producers(&self, options: QuotaOptions) {
+        if options.is_limited() {
+            self.0.quota.get_or_init(|| Quota::new(options));
+        }
     }
 
     /// Says once what this machine's files are called on a shared store: a key that names it is one's own.

@@ -9,7 +9,7 @@ use etcetera::BaseStrategy;
 use undercurrent_types::is_workspace;
 
 use crate::cache::{Cache, CacheOptions};
-use crate::event_stream::{EventStream, PublishError, Redactor};
+use crate::event_stream::{EventStream, PublishError, QuotaOptions, Redactor};
 use crate::loaders::{self, Command, CommandError, CommandLoader, HttpError, HttpLoader, HttpOptions};
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
@@ -33,10 +33,12 @@ pub struct Config {
     pub commands: Vec<Command>,
     /// The hosts that `http:` keys may name; none unless some are allowed.
     pub http: HttpOptions,
-    /// Values that must never be stored: they are taken out of the data of events, and refused in attributes.
+    /// Values that must never be stored: they are taken out of the data of events and the output of commands, and refused in attributes.
     pub secrets: Vec<String>,
     /// Whether the forms of common keys are treated as secrets too.
     pub secret_patterns: bool,
+    /// How much each producer may publish; no limit unless one is set.
+    pub quota: QuotaOptions,
     /// The bounds of the memory of values.
     pub cache: CacheOptions,
     /// The sizes of the log.
@@ -60,6 +62,7 @@ impl Default for Config {
             http: HttpOptions::default(),
             secrets: Vec::new(),
             secret_patterns: true,
+            quota: QuotaOptions::default(),
             cache: CacheOptions::default(),
             store: StoreOptions::default(),
             shared: None,
@@ -181,6 +184,8 @@ impl EventStream {
             None => Config::default_data_dir(&config.roots)?,
         };
         let data = make_outside(&workspace, &data)?;
+        let redactor = Redactor::new(config.secrets);
+        let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let name = workspace_name(config.workspace, config.shared.is_some(), &data)?;
         // The embedded store takes the lock itself.
         let node = config.shared.is_some().then(|| node(&data)).transpose()?;
@@ -201,14 +206,13 @@ impl EventStream {
             cache.register(kind, loader);
         }
         if let Some(commands) = commands {
-            cache.register("command", Arc::new(commands));
+            cache.register("command", Arc::new(commands.with_redactor(redactor.clone())));
         }
         if let Some(http) = http {
             cache.register("http", Arc::new(http));
         }
-        let redactor = Redactor::new(config.secrets);
-        let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let events = Self::assemble(config.namespace.clone(), store, cache, config.rules, redactor);
+        events.limit_producers(config.quota);
         if let Some(name) = name {
             events.name_workspace(name);
         }

@@ -38,7 +38,11 @@ impl Http {
 
     async fn publish(&self, stream: &StreamName, ids: &[Id], expected: Option<u64>) -> Vec<Answer> {
         let events: Vec<_> = ids.iter().map(|id| event(*id)).collect();
-        let options = PublishOptions { expected_seq: expected.map(Seq), durability: Some(self.durability) };
+        let options = PublishOptions {
+            expected_seq: expected.map(Seq),
+            durability: Some(self.durability),
+            ..PublishOptions::default()
+        };
         let acks = match &events[..] {
             [one] => self.client.publish(stream, one, options).await.map(|ack| vec![ack]),
             several => self.client.publish_batch(stream, several, options).await,

@@ -5,6 +5,7 @@
 mod context;
 mod crash;
 mod doctor;
+mod export;
 mod fill;
 mod find;
 mod groups;

@@ -97,8 +97,8 @@ impl Subscription {
         &self.stream
     }
 
-    pub(super) fn wants(&self, record: &Record) -> bool {
-        self.filter.matches(record)
+    pub(super) fn wanted(&self) -> &Filter {
+        &self.filter
     }
 
     /// Returns where the reader stands: the last event that was given or passed over.

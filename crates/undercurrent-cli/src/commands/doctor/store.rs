@@ -15,7 +15,7 @@ use crate::{output, settings};
 /// Looks at what is named: by a flag, by the environment, or by a configuration.
 pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<ExitCode, Failure> {
     if let Some(data) = &args.data {
-        return super::run(data, global.json);
+        return super::run(args, data, global.json);
     }
     let told = |name| std::env::var(name).ok();
     let named = Serve {
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<ExitCode, Fail
         (Some(shared), _) => {
             look(SharedStoreOptions { namespace: engine.namespace, ..shared }, global.json).await
         }
-        (None, Some(data)) => super::run(&data, global.json),
+        (None, Some(data)) => super::run(args, &data, global.json),
         (None, None) => {
             Err(Failure::usage("name what to look at: `--data DIR`, `--store URL`, or `--config FILE`"))
         }

@@ -65,6 +65,7 @@ scripts! {
     READ_LOG = "read_log" after "in_time";
     READ_STREAM = "read_stream" after "in_time";
     TAIL = "tail" after "in_time";
+    OUTCOME = "outcome" after "in_time";
     STREAMS = "streams" after "in_time";
     CREATE = "create" after "in_time";
     DELETE = "delete" after "order";

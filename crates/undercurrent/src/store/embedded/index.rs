@@ -62,6 +62,11 @@ impl Index {
         self.time_ms = time_ms;
     }
 
+    /// Returns the events that it has places of.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Seq, u64)> {
+        self.marks.iter().map(|mark| (mark.seq, mark.offset))
+    }
+
     /// Returns the place of the last mark that does not begin behind a seq.
     pub(super) fn find(&self, seq: Seq) -> Option<u64> {
         let behind = self.marks.partition_point(|mark| mark.seq <= seq);

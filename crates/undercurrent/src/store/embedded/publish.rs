@@ -67,6 +67,11 @@ impl Draft {
         self.size.min(ROOM) as u32
     }
 
+    /// Returns the ids of its events.
+    pub(super) fn ids(&self) -> Vec<IdKey> {
+        self.events.iter().map(|event| event.id).collect()
+    }
+
     pub(super) fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
@@ -306,6 +311,8 @@ impl Shared {
             let cursor = Cursor { epoch: tail.epoch, seq };
             plan.push(Planned { cursor, durability: *durability, stream: stream.clone(), duplicate });
         }
+        let new = tails.iter().filter(|tail| tail.stream.is_none()).map(|tail| tail.name);
+        self.streams.check_room(&new.collect::<Vec<_>>(), self.most_streams)?;
         Ok(plan)
     }
 

@@ -13,7 +13,7 @@ use super::commit::{durability_code, durability_of};
 use super::control::{self, Change};
 use super::index::{Dropped, Index};
 use crate::ablation::{Step, skips};
-use crate::store::{Record, Retention, StreamState};
+use crate::store::{PublishError, Record, Retention, StreamState};
 
 /// How many events a live ring holds. A receiver that falls further behind reads on from the log.
 const LIVE: usize = 1024;
@@ -292,6 +292,16 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn get(&self, name: &StreamName) -> Option<Arc<Stream>> {
         self.by_name.read().get(name).cloned()
+    }
+
+    /// Refuses more streams than there may be.
+    pub(super) fn check_room(&self, new: &[&StreamName], limit: usize) -> Result<(), PublishError> {
+        match new.first() {
+            Some(name) if self.by_name.read().len() + new.len() > limit => {
+                Err(PublishError::TooManyStreams { stream: (*name).clone(), limit })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds a stream, with those who already follow it.

@@ -7,6 +7,7 @@ mod cuts;
 mod disk;
 mod durability;
 mod full;
+mod outcome;
 mod recovery;
 mod retention;
 mod scrub;

@@ -99,7 +99,7 @@ fn part_of(rest: &str) -> usize {
             rest.strip_prefix(*begin).is_some_and(|more| matches!(more, "" | "s") || more.starts_with(':'))
         }
     };
-    PARTS.iter().position(|(_, begins, _)| begins.iter().any(|begin| is_it(begin))).unwrap_or(PARTS.len())
+    PARTS.iter().position(|(_, begins, _)| begins.iter().any(is_it)).unwrap_or(PARTS.len())
 }
 
 /// Returns how many entries a key has, and how many bytes it takes.
