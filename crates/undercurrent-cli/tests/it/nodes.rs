@@ -10,7 +10,7 @@ use undercurrent_servers::{Server, Setup};
 use crate::kit::{Ran, Running, User, text};
 
 /// A password that nobody may be shown.
-const PASSWORD: &str = "hunter2-of-the-store";
+const PASSWORD: &str = "hunter2OfTheStore";
 
 /// Runs what waits for a server, from tests that wait for processes.
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -205,10 +205,10 @@ fn no_text_shows_the_password_of_a_store() {
     daemon.url = first.split_whitespace().last().unwrap().to_owned();
     let status = user.run(&["--url", &daemon.url, "status"]);
     let doctor = user.run(&["doctor", "--store", &url]);
-    let wrong = url.replace(PASSWORD, "another-password");
+    let wrong = url.replace(PASSWORD, "anotherPassword");
     let denied = user.run(&["doctor", "--store", &wrong]);
     for shown in [&first, &place, &status.out, &status.err, &doctor.out, &doctor.err, &denied.err] {
-        assert!(!shown.contains(PASSWORD) && !shown.contains("another-password"), "{shown}");
+        assert!(!shown.contains(PASSWORD) && !shown.contains("anotherPassword"), "{shown}");
     }
     assert_eq!((status.code, doctor.code, denied.code), (0, 0, 1), "{denied:?}");
     for bad in [
