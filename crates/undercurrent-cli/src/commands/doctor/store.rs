@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use undercurrent::OpenError;
-use undercurrent::store::dragonfly::{SharedCheckup, SharedStoreOptions, examine};
-use undercurrent_server::ServeError;
+use undercurrent::store::dragonfly::{ConnectError, SharedCheckup, SharedStoreOptions, examine};
 use undercurrent_types::ErrorCode;
 
 use crate::args::{Doctor, Global, Serve};
@@ -38,17 +36,24 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<ExitCode, Fail
 
 async fn look(options: SharedStoreOptions, json: bool) -> Result<ExitCode, Failure> {
     let namespace = options.namespace.clone();
-    let checkup = examine(options).await;
-    let checkup = checkup.map_err(|error| ServeError::from(OpenError::Shared(error)).body())?;
+    let checkup = examine(options).await.map_err(|error| failure(&error))?;
     if json {
         output::json(&checkup)?;
     } else {
         print(&checkup, &namespace)?;
     }
     match checkup.refused {
-        Some(reason) => Err(Failure::new(ErrorCode::StoreFailed, reason)),
+        Some(reason) => Err(Failure::new(ErrorCode::Internal, reason)),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+fn failure(error: &ConnectError) -> Failure {
+    let code = match error {
+        ConnectError::Unreachable { .. } | ConnectError::Unknown(_) => ErrorCode::Unavailable,
+        _ => ErrorCode::Internal,
+    };
+    Failure::new(code, error.to_string())
 }
 
 fn print(checkup: &SharedCheckup, namespace: &str) -> Result<(), Failure> {

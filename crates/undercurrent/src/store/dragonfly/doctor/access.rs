@@ -95,11 +95,8 @@ enum Denial {
 }
 
 fn denial(error: Option<&RedisError>) -> Option<Denial> {
-    let text = error?.to_string();
-    if !text.contains("NOPERM") {
-        return None;
-    }
-    Some(if text.contains("to access") { Denial::Keys } else { Denial::Command })
+    let error = error.filter(|error| error.code() == Some("NOPERM"))?;
+    Some(if error.to_string().contains("to access") { Denial::Keys } else { Denial::Command })
 }
 
 /// Says what has to be granted.
