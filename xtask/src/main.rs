@@ -64,6 +64,16 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         minutes: u64,
     },
+    /// Runs several nodes, each a process of its own, over one real server, disturbs all of them, and checks that no read
+    /// after a change on whatever node was given the old value. A seed disturbs the same things again.
+    CheckNodes {
+        /// The first seed; each round takes the next.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// For how many minutes; 0 runs the first seed alone.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+    },
     /// Looks for inputs that break a promise of a decoder, from the kept ones on; needs a C++ compiler.
     Fuzz {
         /// The target; all of them in turn without one.
@@ -91,6 +101,7 @@ fn main() -> ExitCode {
             fuzz::run(root(), target.as_deref(), Duration::from_secs(minutes * 60), keep)
         }
         Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),
+        Command::CheckNodes { seed, minutes } => test::check_nodes(root(), seed, minutes * 60),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

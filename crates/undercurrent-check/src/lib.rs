@@ -18,6 +18,8 @@ pub mod history;
 pub mod judge;
 pub mod plans;
 pub mod remote;
+pub mod site;
+pub mod sources;
 pub mod streams;
 mod tasks;
 pub mod workload;

@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         return rules::apply(serve, &global).await;
     }
     if let Command::Doctor(doctor) = &command {
-        return doctor::run(&doctor.data, global.json);
+        return doctor::store::run(doctor, &global).await;
     }
     let client = target::client(&global).await?;
     let json = global.json;

@@ -52,7 +52,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 9] = [
+pub(super) const CRATES: [(&str, &[&str]); 11] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
     ("undercurrent-loom", &["undercurrent-types"]),
@@ -64,8 +64,15 @@ pub(super) const CRATES: [(&str, &[&str]); 9] = [
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
     (
         "undercurrent-check",
-        &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],
+        &[
+            "undercurrent-types",
+            "undercurrent",
+            "undercurrent-client",
+            "undercurrent-server",
+            "undercurrent-servers",
+        ],
     ),
+    ("undercurrent-nodes", &["undercurrent-check", "undercurrent-servers"]),
     (
         "undercurrent-cli",
         &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],

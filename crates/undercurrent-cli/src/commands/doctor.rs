@@ -1,5 +1,7 @@
 //! `doctor`.
 
+pub(crate) mod store;
+
 use std::path::Path;
 use std::process::ExitCode;
 
