@@ -24,7 +24,7 @@ use crate::store::{
 };
 
 /// How many stories are told, and how many moments of all of them there have to be.
-const STORIES: u64 = 140;
+const STORIES: u64 = 90;
 const MOMENTS: usize = 10_000;
 /// How many events the stream keeps that does not keep all.
 const KEPT: usize = 4;
