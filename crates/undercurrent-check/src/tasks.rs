@@ -96,7 +96,7 @@ pub(crate) async fn doubt(world: Arc<World>, size: Size) {
     let scope = || Name::scope("world");
     let in_doubt = || Invalidation { name: scope(), mark: Mark::InDoubt, event: None };
     for _ in 0..size.writes / 8 {
-        for _ in 0..40 {
+        for _ in 0..world.calm {
             pause().await;
         }
         if world.invalidate_at(&world.nodes[0], in_doubt()).await.is_some() {
@@ -110,14 +110,16 @@ pub(crate) async fn doubt(world: Arc<World>, size: Size) {
             }
         }
         *world.in_doubt.write() = false;
-        vouch(&world).await;
+        while !vouch(&world).await {
+            pause().await;
+        }
     }
 }
 
-/// Says that the world is watched. Always by the same node: a scope has one owner.
-pub(crate) async fn vouch(world: &World) {
+/// Says that the world is watched, always by the same node: a scope has one owner. Returns whether that was taken.
+pub(crate) async fn vouch(world: &World) -> bool {
     let vouched = Invalidation { name: Name::scope("world"), mark: Mark::Vouched, event: None };
-    world.invalidate_at(&world.nodes[0], vouched).await;
+    world.invalidate_at(&world.nodes[0], vouched).await.is_some()
 }
 
 /// The one writer of the leaf whose source is the log.

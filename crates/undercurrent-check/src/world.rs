@@ -156,6 +156,8 @@ pub(crate) struct World {
     sources: Sources,
     /// What is announced already of each leaf: what a barrier need not tell.
     told: Vec<AtomicU64>,
+    /// For how many pauses somebody vouches for the world, before nobody does.
+    pub(crate) calm: u64,
     /// Whether the store may be away, so that a change can go untold.
     disturbed: bool,
     recorder: Recorder,
@@ -190,6 +192,8 @@ impl World {
             nodes,
             sources,
             told: LEAVES.iter().map(|_| AtomicU64::new(0)).collect(),
+            // Where everything takes time, what is kept has to be kept for a while to be read.
+            calm: if recorder.outlives() { 1000 } else { 40 },
             disturbed,
             recorder,
             in_doubt: RwLock::new(false),

@@ -3,6 +3,8 @@
 //! Each scenario is a place in which only that step stands between a reader and the old value. A random search over real
 //! servers takes minutes to get there.
 
+#![expect(clippy::unwrap_used, reason = "what can not go on fails the test, in its helpers too")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
