@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher13};
 use undercurrent_types::{Epoch, Seq};
 
 use super::codec::{Fields, Malformed, Out};
@@ -53,13 +53,9 @@ impl Default for IdHasher {
 
 impl IdHasher {
     pub(super) fn hash(&self, stream: &str, source: &str, id: &str) -> IdKey {
-        // What hashing them one after the other gives, each with 0xff behind it; at once it is several times cheaper.
-        let mut texts = Vec::with_capacity(stream.len() + source.len() + id.len() + 3);
-        for text in [stream, source, id] {
-            texts.extend_from_slice(text.as_bytes());
-            texts.push(0xff);
-        }
-        let hash = SipHasher13::new_with_keys(self.0, self.1).hash(&texts);
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        (stream, source, id).hash(&mut hasher);
+        let hash = hasher.finish128();
         IdKey(hash.h1, hash.h2)
     }
 
@@ -199,19 +195,6 @@ mod tests {
         ids.insert(taken, given(2), 500_000);
         ids.expire(1000 + 600_001);
         assert_eq!((ids.get(taken), ids.get(kept)), (Some(given(2)), None));
-    }
-
-    #[test]
-    fn the_hash_of_an_id_stays_what_it_was() {
-        use siphasher::sip128::Hasher128;
-        for [stream, source, id] in
-            [["sessions/42", "agent/1", "a"], ["s", "x", "0198c0de-0000-7000-8000-000000000000"]]
-        {
-            let mut hasher = SipHasher13::new_with_keys(3, 4);
-            (stream, source, id).hash(&mut hasher);
-            let hash = hasher.finish128();
-            assert_eq!(IdHasher(3, 4).hash(stream, source, id), IdKey(hash.h1, hash.h2));
-        }
     }
 
     #[test]
