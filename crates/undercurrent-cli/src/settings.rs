@@ -93,7 +93,10 @@ impl std::str::FromStr for StoreChoice {
 
 /// Returns how a shared store is reached, where one is chosen.
 fn shared(serve: &Serve, file: Option<StoreFile>) -> Result<Option<SharedStoreOptions>, Failure> {
-    let choice = |text: &str| text.parse().map_err(|error| Failure::usage(format!("`store` is neither `embedded` nor an address: {error}")));
+    let choice = |text: &str| {
+        text.parse()
+            .map_err(|error| Failure::usage(format!("`store` is neither `embedded` nor an address: {error}")))
+    };
     let (mut chosen, rest) = match file {
         None => (StoreChoice::Embedded, None),
         Some(StoreFile::Choice(text)) => (choice(&text)?, None),

@@ -6,6 +6,9 @@ use undercurrent::{Cursor, Event, StreamName};
 
 use super::history::{Answer, Id, Place};
 
+/// The events of a page, and whether it ends at the tail.
+pub(crate) type Read = (Vec<(Place, Id)>, bool);
+
 /// What the clients of a workload ask; `None` where the other side went away.
 pub(crate) trait Door: Send + Sync {
     /// Appends events to a stream, all or none, and says how each ended.
@@ -22,7 +25,7 @@ pub(crate) trait Door: Send + Sync {
         stream: &'a StreamName,
         after: Option<Place>,
         limit: usize,
-    ) -> BoxFuture<'a, Option<(Vec<(Place, Id)>, bool)>>;
+    ) -> BoxFuture<'a, Option<Read>>;
 
     /// Returns the last event's place.
     fn tail<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Option<Place>>;

@@ -91,7 +91,7 @@ impl Door for Http {
         stream: &'a StreamName,
         after: Option<Place>,
         limit: usize,
-    ) -> BoxFuture<'a, Option<(Vec<(Place, Id)>, bool)>> {
+    ) -> BoxFuture<'a, Option<Read>> {
         Box::pin(async move {
             let mut followed = self.open(stream, after).await.ok()?;
             let mut page = Vec::new();

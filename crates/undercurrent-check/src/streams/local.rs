@@ -78,7 +78,7 @@ impl Door for Local {
         stream: &'a StreamName,
         after: Option<Place>,
         limit: usize,
-    ) -> BoxFuture<'a, Option<(Vec<(Place, Id)>, bool)>> {
+    ) -> BoxFuture<'a, Option<Read>> {
         Box::pin(async move {
             let page = self.store.read_stream(stream, after.map(cursor), limit).await.ok()?;
             let id = |text: &str| text.parse().expect("the workload made it");
