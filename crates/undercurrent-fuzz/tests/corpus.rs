@@ -1,5 +1,7 @@
 //! Every input that search has kept is tried, and so is everything that was ever found wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps, its helpers too")]
+
 use std::path::{Path, PathBuf};
 
 use undercurrent_fuzz::{TARGETS, Target};

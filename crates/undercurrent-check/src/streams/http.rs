@@ -11,7 +11,7 @@ use undercurrent::{Durability, StreamName};
 use undercurrent_client::{Client, ClientError, Delivery, PublishOptions, Subscription};
 use undercurrent_server::{Config, ServeError, Server};
 
-use super::door::{Door, Follow, Gone, Next, cursor, event, id_in, place};
+use super::door::{Door, Follow, Gone, Next, Read, cursor, event, id_in, place};
 use super::history::{Answer, Id, Place};
 
 pub(crate) struct Http {

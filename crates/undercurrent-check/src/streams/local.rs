@@ -10,7 +10,7 @@ use undercurrent::stream::{Delivery, Filter, Start, SubscribeError, Subscription
 use undercurrent::types::Seq;
 use undercurrent::{Durability, StreamName};
 
-use super::door::{Door, Follow, Gone, Next, cursor, event, place};
+use super::door::{Door, Follow, Gone, Next, Read, cursor, event, place};
 use super::history::{Answer, Id, Place};
 
 pub(crate) struct Local {
