@@ -63,7 +63,6 @@ fn is_noticed(step: Step, broken: impl Fn(u64) -> bool) {
     let found = (0..SEEDS).find(|seed| broken(*seed));
     switch_off(None);
     assert!(found.is_some(), "nothing was noticed in {SEEDS} seeds without {step:?}");
-    println!("noticed by seed {found:?}");
 }
 
 macro_rules! missed {
