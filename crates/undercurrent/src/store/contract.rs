@@ -12,8 +12,8 @@ use undercurrent_types::{
 };
 
 use super::{
-    Batch, Commit, Committed, CreateStreamError, Invalidation, Mark, NewEvent, PublishError, Published,
-    ReadStreamError, Record, Retention, Row, RowWrite, Slot, Store, StreamSettings,
+    Batch, Commit, Committed, CreateStreamError, Invalidation, Mark, NewEvent, Outcome, PublishError,
+    Published, ReadStreamError, Record, Retention, Row, RowWrite, Slot, Store, StreamSettings,
 };
 
 /// An empty store of some kind.
@@ -672,6 +672,41 @@ pub(crate) async fn who_follows_a_deleted_stream_follows_its_successor(subject: 
     assert!(seen.cursor.epoch > cursor.epoch && seen.cursor.seq == cursor.seq);
 }
 
+/// Asks what became of an event of the source that [`event`] has.
+pub(crate) async fn outcome(store: &dyn Store, of: &str, id: &str) -> Outcome {
+    store.outcome(&stream(of), "agent/test", id).await.unwrap()
+}
+
+pub(crate) async fn what_became_of_an_event_is_known_by_its_id_and_over_a_restart(subject: &mut dyn Subject) {
+    let store = subject.store();
+    publish(&*store, "a", "0").await;
+    let published = publish(&*store, "a", "1").await;
+    let expected = Outcome::Published {
+        cursor: published.events[0].cursor,
+        token: published.token,
+        durability: published.events[0].durability,
+    };
+    publish(&*store, "b", "2").await;
+    drop(store);
+    for restarted in [false, true] {
+        if restarted {
+            subject.restart().await;
+        }
+        let store = subject.store();
+        assert_eq!(outcome(&*store, "a", "1").await, expected);
+        for (of, id) in [("a", "2"), ("b", "1"), ("nobody", "1"), ("a", "")] {
+            assert_eq!(outcome(&*store, of, id).await, Outcome::NotKnown, "{of} {id}");
+        }
+        let other = store.outcome(&stream("a"), "agent/other", "1").await.unwrap();
+        assert_eq!(other, Outcome::NotKnown);
+    }
+    let store = subject.store();
+    store.delete_stream(&stream("a")).await.unwrap();
+    assert_eq!(outcome(&*store, "a", "1").await, Outcome::NotKnown);
+    publish(&*store, "a", "3").await;
+    assert_eq!(outcome(&*store, "a", "1").await, Outcome::NotKnown);
+}
+
 /// Runs the whole contract, each test against a store of its own.
 macro_rules! contract {
     ($subject:expr) => {
@@ -702,6 +737,7 @@ macro_rules! contract {
             a_stream_is_set_up_before_its_first_event
             a_deleted_stream_is_gone_with_all_it_said
             who_follows_a_deleted_stream_follows_its_successor
+            what_became_of_an_event_is_known_by_its_id_and_over_a_restart
         );
     };
     ($subject:expr; $($test:ident)*) => {

@@ -1,25 +1,48 @@
 //! The ids that have been published of late: what makes publishing idempotent.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
-use std::time::Duration;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use undercurrent_types::{Epoch, Seq};
 
 use super::codec::{Fields, Malformed, Out};
 use super::log::random;
-
-/// How many ids are remembered.
-pub(super) const REMEMBERED: usize = 1 << 20;
-/// For how long an id is remembered.
-pub(super) const WINDOW: Duration = Duration::from_secs(600);
+pub(super) use crate::store::{ID_WINDOW as WINDOW, REMEMBERED_IDS as REMEMBERED};
 
 /// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct IdKey(u64, u64);
 
+impl Hash for IdKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// A map by [`IdKey`]s.
+pub(super) type ByIdKey<T> = HashMap<IdKey, T, BuildHasherDefault<AsItIs>>;
+
+/// Takes an [`IdKey`] for its own hash, which it is.
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an `IdKey` gives one number")
+    }
+}
+
 /// Makes [`IdKey`]s. Shared by all publishers, without a lock. Its keys are random, and kept in the checkpoint.
+#[derive(Clone)]
 pub(super) struct IdHasher(u64, u64);
 
 impl Default for IdHasher {
@@ -56,13 +79,18 @@ pub(super) struct Given {
 /// The window: 2²⁰ ids or 10 minutes, whichever ends first. About 100 bytes an id.
 #[derive(Default)]
 pub(super) struct Ids {
-    given: HashMap<IdKey, Given>,
+    given: ByIdKey<Given>,
     by_age: VecDeque<(u64, IdKey)>,
 }
 
 impl Ids {
     pub(super) fn get(&self, key: IdKey) -> Option<Given> {
         self.given.get(&key).copied()
+    }
+
+    /// Returns every id that is remembered.
+    pub(super) fn all(&self) -> impl Iterator<Item = (IdKey, Given)> {
+        self.given.iter().map(|(key, given)| (*key, *given))
     }
 
     /// Remembers an id, and forgets those that the window has passed.
