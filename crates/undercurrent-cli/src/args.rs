@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+mod groups;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use undercurrent_types::{
     Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
 };
 
+pub(crate) use self::groups::{GroupsCreate, GroupsVerb, Work};
+
 const EXAMPLES: &str = "\
 Examples:
   undercurrent serve .                            watch this project; other commands below it find the daemon
@@ -18,6 +22,7 @@ Examples:
   undercurrent get git:.#status --json            the same for git, with version, age, level and why
   undercurrent publish sessions/42 --type message --data '{\"text\":\"hello\"}'
   undercurrent tail sessions/42 --json            history, then live, one CloudEvent a line
+  undercurrent work tasks --group builders -- ./build.sh      share a stream's events with other workers
   undercurrent put state:task-7 '{\"done\":false}'
   undercurrent explain file:src/lib.rs            why the last answer was allowed
   undercurrent changes agent-7                    what is not as it was when `get --session agent-7` gave it
@@ -93,6 +98,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Option<StreamsVerb>,
     },
+    /// List the groups, whose members share the events of a stream
+    Groups {
+        #[command(subcommand)]
+        verb: Option<GroupsVerb>,
+    },
+    /// Be a member of a group: run a command for each event, or print events and read what becomes of them
+    Work(Work),
 }
 
 #[derive(Debug, ArgGroup)]
@@ -135,7 +147,7 @@ pub(crate) enum RulesVerb {
     /// Say which names an event would make stale, and by which rule; publishes nothing
     Test(RulesTest),
     /// Put the rules of a configuration in force for all nodes of a shared store; those with others stop publishing
-    Apply(Serve),
+    Apply(Box<Serve>),
 }
 
 #[derive(Debug, ArgGroup)]

@@ -3,6 +3,7 @@
 mod context;
 mod doctor;
 mod export;
+mod groups;
 mod import;
 mod operate;
 mod outcome;
@@ -11,6 +12,7 @@ mod rules;
 mod serve;
 mod streams;
 mod tail;
+mod work;
 
 use std::process::ExitCode;
 
@@ -57,5 +59,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Status => operate::status(&client, json).await,
         Command::Sources => operate::sources(&client, json).await,
         Command::Streams { verb } => streams::run(verb.as_ref(), &client, json).await,
+        Command::Groups { verb } => groups::run(verb.as_ref(), &client, json).await,
+        Command::Work(work) => work::run(work, &client).await,
     }
 }

@@ -8,12 +8,14 @@
 mod client;
 mod context;
 mod error;
+mod group;
 mod sse;
 mod subscription;
 
 pub use client::{Client, Page, PublishOptions, PutOptions, StreamOptions};
 pub use context::{Answer, Get};
 pub use error::ClientError;
+pub use group::Group;
 pub use sse::{Frame, FrameTooLarge, Parser};
 pub use subscription::{Delivery, Place, Received, Subscribe, Subscription};
 pub use undercurrent_types::Start;

@@ -10,6 +10,7 @@ mod body;
 mod context;
 mod events;
 mod follow;
+mod groups;
 mod guard;
 mod incoming;
 mod listen;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Lease;
+
 /// What went wrong, as programs tell it apart.
 ///
 /// Each code has one HTTP status, one exit code of the command line, and says whether the same request may succeed
@@ -130,6 +132,9 @@ pub struct ErrorBody {
     /// After how many milliseconds the same request may succeed, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The leases, of those that were named, that do not count; what was said of the others is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Lease>,
 }
 
 impl ErrorBody {
@@ -143,6 +148,7 @@ impl ErrorBody {
             index: None,
             ticket: None,
             retry_after_ms: None,
+            refused: Vec::new(),
         }
     }
 }

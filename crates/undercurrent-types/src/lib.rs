@@ -5,10 +5,13 @@
 //! and what is read from text is checked against its limits.
 
 mod cursor;
+mod digits;
 mod durability;
 mod error;
 mod event;
+mod group_name;
 mod key;
+mod lease;
 mod level;
 mod limit;
 mod log_cursor;
@@ -25,7 +28,9 @@ pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use durability::{Durability, DurabilityError};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{Data, Event, EventError, EventSource, EventType, SourceKind, TypeKind, close_committed};
+pub use group_name::{GroupName, GroupNameError};
 pub use key::{Key, KeyError, OF_WORKSPACES, is_workspace, path_text, text_path};
+pub use lease::{Lease, LeaseError};
 pub use level::{Level, LevelError, parse_time};
 pub use limit::{LimitError, parse_age, parse_bytes, parse_count};
 pub use log_cursor::{LogCursor, LogCursorError};

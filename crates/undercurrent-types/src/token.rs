@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cursor::clip;
+use crate::digits::{push_decimal, push_hexadecimal};
 
 /// A place in the one order that all publishes and invalidations of a namespace take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,6 +40,15 @@ pub struct Token {
     "`{0}` is not a token: expected `<16 hexadecimal digits>-<number>`, as an acknowledgement or an event's `position` gives it"
 )]
 pub struct TokenError(pub String);
+
+impl Token {
+    /// Appends the text.
+    pub(crate) fn push_text(self, out: &mut Vec<u8>) {
+        push_hexadecimal(out, self.inc.0);
+        out.push(b'-');
+        push_decimal(out, self.position.0, 1);
+    }
+}
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,11 +1,16 @@
 //! The JSON shapes of the HTTP interface, shared by server and clients.
 
+mod group;
 mod notice;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Durability, Key, Level, Name, Seq, StreamName, Token, Version};
 
+pub use group::{
+    Fetched, GroupDeleted, GroupDelivery, GroupGap, GroupOptions, GroupOrder, GroupOrderError, GroupStatus,
+    Leases, Settled,
+};
 pub use notice::{Change, ChangeState, Notice};
 
 /// The acknowledgement of one event.

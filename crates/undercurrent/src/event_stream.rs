@@ -7,6 +7,7 @@
 mod changed;
 mod error;
 mod explain;
+mod group;
 pub(crate) mod health;
 mod install;
 mod outcome;
@@ -35,10 +36,11 @@ use crate::cache::Cache;
 pub use crate::redact::Redactor;
 use crate::rules::RuleSet;
 use crate::store::Store;
-use crate::stream::Ephemeral;
+use crate::stream::{Ephemeral, Groups};
 
 pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
+pub use group::Group;
 pub use publish::Outgoing;
 pub use quota::{OverQuota, QuotaOptions};
 pub use read::{Get, ReadKey, Reading};
@@ -68,6 +70,7 @@ struct Parts {
     quota: OnceLock<Quota>,
     /// From when the times of the quota are counted.
     begun: Instant,
+    groups: Groups,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
 }
@@ -107,6 +110,7 @@ impl EventStream {
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
         let (quota, begun) = (OnceLock::new(), Instant::now());
+        let groups = Groups::new(Arc::clone(&store));
         let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
         Self(Arc::new(Parts {
             namespace,
@@ -120,6 +124,7 @@ impl EventStream {
             redactor,
             read_sets,
             ephemeral,
+            groups,
             sources,
         }))
     }
@@ -176,13 +181,14 @@ impl EventStream {
         &self.0.rules
     }
 
-    /// Ends everything left to right: sources first, then what sessions were given, then the store, which writes what was accepted.
+    /// Ends everything left to right: sources first, then the groups and what sessions were given, then the store, which writes what was accepted.
     pub async fn close(&self) {
         let sources = std::mem::take(&mut *self.0.sources.lock());
         for Attached { source, teller } in sources {
             source.stop().await;
             teller.abort();
         }
+        self.0.groups.end();
         self.0.read_sets.end().await;
         self.0.store.close().await;
     }

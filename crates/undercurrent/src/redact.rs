@@ -84,6 +84,11 @@ impl Redactor {
         }
     }
 
+    /// Takes the secrets out of a text for people.
+    pub fn text(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.take_out(text.as_bytes()).0).into_owned()
+    }
+
     /// Takes the secrets out of an event's data.
     ///
     /// # Errors

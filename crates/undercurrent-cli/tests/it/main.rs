@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod fill;
 mod find;
+mod groups;
 mod kit;
 mod life;
 mod publish;

@@ -5,6 +5,7 @@
 mod context;
 mod events;
 mod follow;
+mod groups;
 mod guard;
 mod kit;
 mod life;

@@ -5,10 +5,9 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 use base64::Engine;
-use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::ser::SerializeMap;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -72,16 +71,22 @@ impl Event {
 
     /// Appends what [`Event::to_json`] returns.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        append(out, self);
+        self.push_open(out);
+        if let Some(sequence) = self.sequence {
+            push_sequence(out, sequence);
+        }
+        if let Some(position) = self.position {
+            push_position(out, position);
+        }
+        out.push(b'}');
     }
 
     /// Appends the event as the caller sent it, without the closing brace and without a place.
     ///
     /// [`close_committed`] completes it.
     pub fn write_json_open(&self, out: &mut Vec<u8>) {
-        append(out, &Sent(self));
-        let brace = out.pop();
-        debug_assert_eq!(brace, Some(b'}'));
+        out.reserve(self.size_hint());
+        self.push_open(out);
     }
 
     /// Appends the event with the place that a commit assigned.
@@ -95,11 +100,11 @@ impl Event {
     /// It is the first 16 bytes of the BLAKE3 hash of the event's JSON without its place, so it is the same before
     /// and after the commit. The order of the members that the caller sent does not count; `time` does.
     pub fn content_hash(&self) -> [u8; 16] {
-        let mut hasher = blake3::Hasher::new();
-        serde_json::to_writer(&mut hasher, &Sent(self))
-            .expect("an event has a JSON form and hashing does not fail");
+        let mut json = Vec::new();
+        self.write_json_open(&mut json);
+        json.push(b'}');
         let mut hash = [0; 16];
-        hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        hash.copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
         hash
     }
 
@@ -110,76 +115,81 @@ impl Event {
         320 + self.subject.as_ref().map_or(0, String::len) + extensions + data + data / 3
     }
 
-    /// Writes all members except the place, in their fixed order.
-    fn serialize_sent<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("specversion", "1.0")?;
-        map.serialize_entry("id", &self.id)?;
-        map.serialize_entry("source", self.source.as_str())?;
-        map.serialize_entry("type", self.ty.as_str())?;
-        let optional = [
-            ("subject", &self.subject),
-            ("time", &self.time),
-            ("datacontenttype", &self.datacontenttype),
-            ("dataschema", &self.dataschema),
+    /// Appends all members except the place, in their fixed order, without the closing brace.
+    fn push_open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"specversion":"1.0","id":"#);
+        push_string(out, &self.id);
+        let texts = [
+            (r#","source":"#, Some(self.source.as_str())),
+            (r#","type":"#, Some(self.ty.as_str())),
+            (r#","subject":"#, self.subject.as_deref()),
+            (r#","time":"#, self.time.as_deref()),
+            (r#","datacontenttype":"#, self.datacontenttype.as_deref()),
+            (r#","dataschema":"#, self.dataschema.as_deref()),
         ];
-        for (name, text) in optional {
+        for (name, text) in texts {
             if let Some(text) = text {
-                map.serialize_entry(name, text)?;
+                out.extend_from_slice(name.as_bytes());
+                push_string(out, text);
             }
         }
         for (name, json) in &self.extensions {
-            map.serialize_entry(name, json)?;
+            out.push(b',');
+            push_string(out, name);
+            out.push(b':');
+            out.extend_from_slice(json.get().as_bytes());
         }
         match &self.data {
-            Some(Data::Json(json)) => map.serialize_entry("data", one_line(json).as_ref()),
-            Some(Data::Binary(bytes)) => map.serialize_entry("data_base64", &Base64(bytes)),
-            None => Ok(()),
+            Some(Data::Json(json)) => {
+                out.extend_from_slice(br#","data":"#);
+                out.extend_from_slice(one_line(json).get().as_bytes());
+            }
+            Some(Data::Binary(bytes)) => {
+                out.extend_from_slice(br#","data_base64":""#);
+                out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+                out.push(b'"');
+            }
+            None => {}
         }
+    }
+}
+
+/// Appends a JSON string. Looked through at once, since hardly any has something to escape.
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    let is_plain = |b: u8| b >= b' ' && b != b'"' && b != b'\\';
+    if text.bytes().fold(true, |plain, b| plain & is_plain(b)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        serde_json::to_writer(out, text).expect("text has a JSON form and writing to a vector does not fail");
     }
 }
 
 /// Completes what [`Event::write_json_open`] began with the place that the commit assigned.
 pub fn close_committed(out: &mut Vec<u8>, sequence: Cursor, position: Token) {
-    use std::io::Write;
-    write!(out, r#","sequence":"{sequence}","position":"{position}"}}"#)
-        .expect("writing to a vector does not fail");
+    push_sequence(out, sequence);
+    push_position(out, position);
+    out.push(b'}');
 }
 
-fn append(out: &mut Vec<u8>, event: &impl Serialize) {
-    serde_json::to_writer(out, event)
-        .expect("an event has a JSON form and writing to a vector does not fail");
+fn push_sequence(out: &mut Vec<u8>, sequence: Cursor) {
+    out.extend_from_slice(br#","sequence":""#);
+    sequence.push_text(out);
+    out.push(b'"');
 }
 
-/// An event as the caller sent it, without its place.
-struct Sent<'a>(&'a Event);
-
-impl Serialize for Sent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.0.serialize_sent(&mut map)?;
-        map.end()
-    }
+fn push_position(out: &mut Vec<u8>, position: Token) {
+    out.extend_from_slice(br#","position":""#);
+    position.push_text(out);
+    out.push(b'"');
 }
 
-struct Base64<'a>(&'a [u8]);
-
-impl Serialize for Base64<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
-    }
-}
-
+/// Writes what [`Event::to_json`] returns, to `serde_json` only.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.serialize_sent(&mut map)?;
-        if let Some(sequence) = self.sequence {
-            map.serialize_entry("sequence", &format_args!("{sequence}"))?;
-        }
-        if let Some(position) = self.position {
-            map.serialize_entry("position", &position)?;
-        }
-        map.end()
+        let json = String::from_utf8(self.to_json()).map_err(S::Error::custom)?;
+        RawValue::from_string(json).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use undercurrent::cache::{Check, Inputs, LoadError, Loaded, Loader, ReadOptions, Validator};
 use undercurrent::{Config, EventStream, Key, Level};
 
-use crate::{median, row};
+use crate::{Turns, row};
 
 /// Loads the same value for every key.
 struct Constant;
@@ -40,26 +40,17 @@ impl Loader for Constant {
 const KEYS: usize = 1000;
 const GETS: usize = 200_000;
 
-/// Times of the same number of reads, ours and the peer's, round by round; in seconds.
-#[derive(Default)]
-struct Paired {
-    ours: Vec<f64>,
-    peers: Vec<f64>,
-    ratios: Vec<f64>,
-}
-
-impl Paired {
-    fn add(&mut self, our: f64, peer: f64) {
-        self.ours.push(our / GETS as f64 * 1e9);
-        self.peers.push(peer / GETS as f64 * 1e9);
-        self.ratios.push(our / peer);
-    }
-
-    fn print(mut self, work: &str) {
-        let our = format!("{:.1} ns", median(&mut self.ours));
-        let peer = format!("{:.1} ns, `quick_cache` get", median(&mut self.peers));
-        row(work, &our, &peer, median(&mut self.ratios), "≤ 1.5");
-    }
+/// Prints the row of times for the same number of reads.
+fn print(turns: Turns, work: &str) {
+    let (our, peer, ratio) = turns.medians();
+    let each = |seconds: f64| seconds / GETS as f64 * 1e9;
+    row(
+        work,
+        &format!("{:.1} ns", each(our)),
+        &format!("{:.1} ns, `quick_cache` get", each(peer)),
+        ratio,
+        "≤ 1.5",
+    );
 }
 
 async fn time(work: impl AsyncFnOnce()) -> f64 {
@@ -84,7 +75,7 @@ pub(crate) fn run(rounds: usize) {
         }
         for (name, level) in [("`fresh`", Level::Fresh), ("`local`", Level::Local)] {
             let options = ReadOptions { level: Some(level), ..ReadOptions::default() };
-            let (mut bare, mut awaited) = (Paired::default(), Paired::default());
+            let (mut bare, mut awaited) = (Turns::default(), Turns::default());
             for _ in 0..rounds {
                 let peer = time(async || {
                     for i in 0..GETS {
@@ -106,8 +97,8 @@ pub(crate) fn run(rounds: usize) {
                 });
                 awaited.add(our.await, peer);
             }
-            bare.print(&format!("hit at {name}, 1000 keys of 1 KiB, `Cache::hit`"));
-            awaited.print(&format!("hit at {name}, 1000 keys of 1 KiB, `get_app_context(…).await`"));
+            print(bare, &format!("hit at {name}, 1000 keys of 1 KiB, `Cache::hit`"));
+            print(awaited, &format!("hit at {name}, 1000 keys of 1 KiB, `get_app_context(…).await`"));
         }
         events.close().await;
     });

@@ -6,15 +6,14 @@ use std::time::Instant;
 
 use undercurrent::{Config, Durability, EventStream};
 
-use crate::message;
+use crate::{beside_the_program, message};
 
 const BATCH: u64 = 250;
 /// What the bench is told when it runs as the process that opens.
 const OPENS: &str = "--opens";
 
 pub(crate) fn run(events: u64, streams: u64) {
-    let beside = std::env::current_exe().expect("a path");
-    let dir = tempfile::tempdir_in(beside.parent().expect("a directory")).expect("a directory");
+    let dir = beside_the_program();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     println!("| start to ready, empty | {} | | | < 50 ms |", opened(&dir.path().join("empty")));
     let full = dir.path().join("full");
@@ -34,6 +33,13 @@ fn opened(data: &Path) -> String {
     String::from_utf8_lossy(&open()).trim().to_owned()
 }
 
+/// Opens a store in a process of its own and returns the bytes that it takes then.
+pub(crate) fn memory_when_opened(data: &Path) -> u64 {
+    let said = opened(data);
+    let mib = said.split(", ").nth(1).and_then(|now| now.strip_suffix(" MiB now")?.parse::<f64>().ok());
+    (mib.expect("it says its memory") * f64::from(1 << 20)) as u64
+}
+
 /// Opens the store that the arguments name and says how long that took, if they name one.
 pub(crate) fn open_if_told() -> bool {
     let Some(data) = std::env::args().skip_while(|argument| argument != OPENS).nth(1) else { return false };
@@ -46,10 +52,10 @@ pub(crate) fn open_if_told() -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let of = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-            let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
-            kib.unwrap_or_default() / 1024
+            let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok());
+            kib.unwrap_or_default() / 1024.0
         };
-        println!("{took:.1} ms, {} MiB now, {} MiB at most", of("VmRSS"), of("VmHWM"));
+        println!("{took:.1} ms, {:.1} MiB now, {:.1} MiB at most", of("VmRSS"), of("VmHWM"));
         events.close().await;
     });
     true

@@ -13,8 +13,8 @@ use super::entry::Entry;
 #[derive(Clone, Debug)]
 pub struct Answer {
     entry: Arc<Entry>,
-    level: Level,
-    why: Why,
+    /// The level and the reason, packed: so an answer is two words, which a hit returns in registers.
+    served: u64,
 }
 
 /// Why an answer may be trusted.
@@ -88,8 +88,9 @@ impl fmt::Display for Why {
 impl Answer {
     #[inline]
     pub(super) fn new(entry: Arc<Entry>, level: Level, why: Why) -> Self {
-        entry.note_answer(encode(level, why));
-        Self { entry, level, why }
+        let served = encode(level, why);
+        entry.note_answer(served);
+        Self { entry, served }
     }
 
     /// Returns the key in its canonical form.
@@ -114,12 +115,12 @@ impl Answer {
 
     /// Returns the level that the read was served at.
     pub fn level(&self) -> Level {
-        self.level
+        level_of(self.served)
     }
 
     /// Returns why the value may be trusted.
     pub fn why(&self) -> Why {
-        self.why
+        why_of(self.served)
     }
 
     /// Returns how long ago the value was loaded, or last found unchanged by asking.
@@ -141,17 +142,32 @@ impl Answer {
 const LEVELS: [Level; 5] =
     [Level::Local, Level::Bounded(Duration::ZERO), Level::Fresh, Level::Synced, Level::Verified];
 
+/// Where an age in microseconds begins in a packed word, and the longest that fits: nine years.
+const AGE_AT: u32 = 16;
+const LONGEST_AGE: u64 = u64::MAX >> AGE_AT;
+
 /// Packs how an entry was served into one word: 0 says never.
 #[inline]
 fn encode(level: Level, why: Why) -> u64 {
     let (level, age) = match level {
         Level::Local => (0, 0),
-        Level::Bounded(age) => (1, age.as_millis().min(u128::from(u32::MAX)) as u64),
+        Level::Bounded(age) => (1, age.as_micros().min(u128::from(LONGEST_AGE)) as u64),
         Level::Fresh => (2, 0),
         Level::Synced => (3, 0),
         Level::Verified => (4, 0),
     };
-    1 | level << 1 | (why as u64) << 8 | age << 32
+    1 | level << 1 | (why as u64) << 8 | age << AGE_AT
+}
+
+fn level_of(code: u64) -> Level {
+    match LEVELS[(code >> 1 & 7) as usize] {
+        Level::Bounded(_) => Level::Bounded(Duration::from_micros(code >> AGE_AT)),
+        level => level,
+    }
+}
+
+fn why_of(code: u64) -> Why {
+    Why::TABLE[(code >> 8 & 0xff) as usize].0
 }
 
 impl Entry {
@@ -161,17 +177,26 @@ impl Entry {
         if code == 0 {
             return None;
         }
-        let level = match LEVELS[(code >> 1 & 7) as usize] {
-            Level::Bounded(_) => Level::Bounded(Duration::from_millis(code >> 32)),
-            level => level,
-        };
-        Some((level, Why::TABLE[(code >> 8 & 0xff) as usize].0))
+        Some((level_of(code), why_of(code)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_and_a_reason_survive_their_word() {
+        let bounded = [0, 1, 1500, LONGEST_AGE].map(|age| Level::Bounded(Duration::from_micros(age)));
+        for level in LEVELS.into_iter().chain(bounded) {
+            for (why, ..) in Why::TABLE {
+                let code = encode(level, why);
+                assert_eq!((level_of(code), why_of(code)), (level, why));
+            }
+        }
+        let too_long = encode(Level::Bounded(Duration::MAX), Why::Current);
+        assert_eq!(level_of(too_long), Level::Bounded(Duration::from_micros(LONGEST_AGE)));
+    }
 
     #[test]
     fn the_table_is_in_the_order_of_the_reasons() {

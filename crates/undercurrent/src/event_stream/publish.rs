@@ -86,7 +86,7 @@ impl EventStream {
             stream,
             id,
             seq: event.cursor.seq.0,
-            cursor: event.cursor.to_string(),
+            cursor: event.cursor.to_text(),
             token: published.token,
             durability: event.durability,
             duplicate: event.duplicate,

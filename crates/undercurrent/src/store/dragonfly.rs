@@ -24,6 +24,7 @@ mod names;
 mod options;
 mod order;
 mod outcome;
+mod plain;
 mod publish;
 mod record;
 mod replicate;
@@ -112,6 +113,10 @@ impl SharedStore {
             Err(_) => {}
         }
         let published = published?;
+        if self.link().options.plain_keys.is_some() {
+            let names: Vec<_> = batch.names.iter().map(|moved| moved.name.clone()).collect();
+            self.link().hide_plain(&names).await;
+        }
         if published.events.iter().any(|event| event.durability == Durability::Replicated) {
             let reached = self.shared.replication.reached(self.link(), published.token).await;
             reached.map_err(|reason| PublishError::Unknown {

@@ -8,6 +8,7 @@
 //! [flusher](flusher::Flusher), one thread that writes and syncs for all. Readers take the newest events from memory
 //! and older ones from the files.
 
+mod body;
 mod checkpoint;
 mod clean;
 mod closing;

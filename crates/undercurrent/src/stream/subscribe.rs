@@ -10,8 +10,8 @@ use undercurrent_types::{Cursor, LogCursor, Seq, Start, StreamName, StreamNameEr
 use super::filter::Filter;
 use crate::store::{ReadStreamError, Record, Store, StoreError};
 
-/// How many events are read from the log at once.
-const PAGE: usize = 256;
+/// How many events are read from the log at once, if they are small: the store gives about 1 MiB at most.
+const PAGE: usize = 1024;
 
 /// What a subscriber is given next.
 #[derive(Clone, Debug)]

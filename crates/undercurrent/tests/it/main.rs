@@ -7,6 +7,7 @@ mod explain;
 mod files;
 mod flow;
 mod freshness;
+mod groups;
 mod kit;
 mod loads;
 mod nodes;

@@ -27,7 +27,7 @@ async fn node_with(options: SharedStoreOptions, cache: CacheOptions) -> Engine {
     Engine { events, store, dir: tempfile::tempdir().unwrap() }
 }
 
-async fn node(server: &Server) -> Engine {
+pub(crate) async fn node(server: &Server) -> Engine {
     node_with(options(server), CacheOptions::default()).await
 }
 
@@ -45,7 +45,7 @@ async fn nodes<const N: usize>(server: &Server) -> ([Engine; N], Arc<Script>) {
     (all.try_into().ok().expect("there are so many"), script)
 }
 
-async fn start() -> Server {
+pub(crate) async fn start() -> Server {
     Server::start(Setup::standalone()).await.unwrap()
 }
 

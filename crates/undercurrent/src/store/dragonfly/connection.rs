@@ -18,6 +18,7 @@ use super::order::{Known, Order};
 use super::reply::{Malformed, Reply};
 use super::scripts::{LAPSE, Script};
 use super::server::{REPLICATION, Server};
+use super::url::Place;
 use crate::store::StoreError;
 
 /// How long a failed attempt to connect answers for others, so that a storm of reads is not one of connections.
@@ -173,6 +174,11 @@ impl Connection {
 impl Link {
     /// Makes the first connection.
     pub(super) async fn open(options: SharedStoreOptions) -> Result<Self, ConnectError> {
+        let alone = !matches!(options.url.place, Place::Cluster { .. }) && options.namespace == "default";
+        if options.plain_keys.is_some() && !alone {
+            let reason = "plain keys need a server that stands alone and the namespace `default`";
+            return Err(ConnectError::Unfit(reason.to_owned()));
+        }
         let connector = Connector::new(options.clone())?;
         let keys = Keys::new(&options.prefix, &options.namespace, &options.workspace);
         let claimed = claim(&connector, &options, &keys, None).await?;

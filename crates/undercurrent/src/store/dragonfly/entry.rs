@@ -11,7 +11,7 @@ use super::connection::{Answer, Call, Link};
 use super::entry_text::{self, Clock, Text};
 use super::names::Workspaces;
 use super::reply::Malformed;
-use super::scripts::{BARRIER, COMMIT, JUDGE, READ, RELEASE};
+use super::scripts::{COMMIT, JUDGE, LAST, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
 
 /// How long a node that fills a key is waited for. It only saves double work, so a slow fill is overtaken.
@@ -71,7 +71,7 @@ impl Entries {
         let seen = *self.clock.lock();
         match seen {
             Some(clock) => Ok(clock),
-            None => Ok(self.see(&link.ask(&Call::of(&BARRIER)).await?)),
+            None => Ok(self.see(&link.ask(&Call::of(&LAST)).await?)),
         }
     }
 
@@ -118,6 +118,7 @@ impl Entries {
         let value = entry.value.as_deref().filter(|_| state == "there").unwrap_or_default();
         call.push_bytes(value);
         call = call.arg(text.rest).arg(&*self.holder).number(millis(LASTS));
+        link.add_plain(&mut call, key, commit.closure);
         let mut answer = link.ask(&call).await?;
         let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
         // It may have been moved by this step; whether it was, the floors need not know.

@@ -1,6 +1,6 @@
 //! The names of the keys of one namespace.
 
-use undercurrent_types::{Key, StreamName};
+use undercurrent_types::{Key, Name, StreamName};
 
 use super::names::Workspaces;
 
@@ -65,6 +65,11 @@ impl Keys {
 
     pub(super) fn table(&self, table: &str) -> String {
         self.of(&format!("table:{table}"))
+    }
+
+    /// The keys whose values other programs see and that depend on a name.
+    pub(super) fn plain(&self, name: &Name) -> String {
+        self.of(&format!("plain:{}", self.workspaces.outward(name.as_str())))
     }
 
     /// Whose turn it is to let go what need not be kept.

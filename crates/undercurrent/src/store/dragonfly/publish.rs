@@ -144,6 +144,10 @@ impl<'a> Draft<'a> {
             };
             call.push(format!("{by} {mark} {}", workspaces.outward(name.as_str())));
         }
+        let moved = self.batch.names.iter().filter_map(|moved| moved.name.as_key());
+        let plain: Vec<_> = moved.filter_map(|key| link.plain(key.as_str())).collect();
+        call.push(plain.len().to_string());
+        plain.into_iter().for_each(|key| call.push_key(key));
         call.push(self.batch.rows.len().to_string());
         for row in &self.batch.rows {
             let table = self.tables.of_value(row.table);

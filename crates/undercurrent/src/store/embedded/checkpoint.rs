@@ -27,7 +27,7 @@ pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const UNFINISHED: &str = "checkpoint.unfinished";
 
 const MAGIC: &[u8; 8] = b"ucheckpt";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEAD: usize = 16;
 /// How much is written at once.
 const CHUNK: usize = 1 << 20;

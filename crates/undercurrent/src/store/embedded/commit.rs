@@ -11,7 +11,8 @@
 //!              stream · type · source · id · subject · key · JSON · bytes behind it
 //! ```
 //!
-//! Flags: 1 has a subject, 2 carries the state of a key, 4 that state is a value and not a deletion. The value is a
+//! Flags: 1 has a subject, 2 carries the state of a key, 4 that state is a value and not a deletion, 8 the hash is the one
+//! of [`body`]; without it, as earlier versions wrote, it is another one, and not looked at. The value is a
 //! slice of the JSON and the bytes behind it. The JSON is the one that goes out, with `sequence` and `position`.
 //! Zeros fill the payload to a multiple of 8.
 
@@ -20,6 +21,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use undercurrent_types::{Cursor, Durability, Epoch, Name, Seq, StreamName, Token, close_committed};
 
+use super::body;
 use super::codec::{Fields, Malformed};
 use crate::store::{Mark, Record, RowWrite};
 
@@ -32,6 +34,7 @@ pub(super) const LONGEST_TEXT: usize = u16::MAX as usize;
 const HAS_SUBJECT: u8 = 1;
 const HAS_LATEST: u8 = 2;
 const HAS_VALUE: u8 = 4;
+const HASHES_BODY: u8 = 8;
 
 /// The parts of an event that is about to be written.
 pub(super) struct EventParts<'a> {
@@ -153,7 +156,8 @@ impl CommitWriter {
         let out = &mut self.out;
         let (key, value) = parts.latest.map_or(("", None), |(key, value)| (key, value));
         let flag = |on: bool, flag: u8| if on { flag } else { 0 };
-        let flags = flag(parts.subject.is_some(), HAS_SUBJECT)
+        let flags = HASHES_BODY
+            | flag(parts.subject.is_some(), HAS_SUBJECT)
             | flag(parts.latest.is_some(), HAS_LATEST)
             | flag(value.is_some(), HAS_VALUE);
         out.extend_from_slice(&cursor.epoch.0.to_le_bytes());
@@ -250,6 +254,7 @@ pub(super) struct EventView<'a> {
     pub(super) cursor: Cursor,
     pub(super) durability: Durability,
     pub(super) hash: [u8; 16],
+    hashes_body: bool,
     pub(super) ty: Range<usize>,
     pub(super) source: Range<usize>,
     pub(super) id: Range<usize>,
@@ -362,6 +367,7 @@ fn read_event<'a>(fields: &mut Fields<'a>) -> Result<EventView<'a>, Malformed> {
         cursor,
         durability,
         hash,
+        hashes_body: flags & HASHES_BODY != 0,
         ty,
         source,
         id,
@@ -372,6 +378,11 @@ fn read_event<'a>(fields: &mut Fields<'a>) -> Result<EventView<'a>, Malformed> {
 }
 
 impl EventView<'_> {
+    /// Returns the hash of what was sent.
+    pub(super) fn body_hash(&self, payload: &[u8]) -> [u8; 16] {
+        if self.hashes_body { self.hash } else { body::hash(body::sent(&payload[self.json.clone()])) }
+    }
+
     /// Returns the event as readers get it, sharing the bytes of its commit.
     pub(super) fn record(&self, payload: &Bytes, stream: StreamName, cursor: Cursor, token: Token) -> Record {
         Record {
@@ -445,6 +456,33 @@ mod tests {
                     .map(|(key, value)| (key.as_str(), value.as_ref().map(|v| Value::find(v, json_open)))),
             }
         }
+    }
+
+    #[test]
+    fn an_event_of_an_earlier_version_has_the_hash_of_what_was_sent() {
+        let (open, token) = (br#"{"id":"1""#, Token { inc: Incarnation(1), position: Position(2) });
+        let parts = EventParts {
+            stream: "s",
+            durability: Durability::Durable,
+            hash: [7; 16],
+            ty: "message",
+            source: "agent/1",
+            id: "1",
+            subject: None,
+            json_open: open,
+            latest: None,
+        };
+        let mut writer = CommitWriter::new(0, "");
+        writer.event(&parts, Cursor { epoch: Epoch(1), seq: Seq(1) }, token);
+        let mut payload = writer.finish().to_vec();
+        let hash = |payload: &[u8]| {
+            let event = CommitView::parse(payload).unwrap().events().next().unwrap().unwrap();
+            event.body_hash(payload)
+        };
+        assert_eq!(hash(&payload), [7; 16]);
+        // Behind the head of the commit, the place of the event, the hash and the durability.
+        payload[16 + 16 + 16 + 1] &= !HASHES_BODY;
+        assert_eq!(hash(&payload), body::hash(open));
     }
 
     proptest! {

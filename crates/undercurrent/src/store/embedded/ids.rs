@@ -1,9 +1,9 @@
 //! The ids that have been published of late: what makes publishing idempotent.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip128::SipHasher13;
 use undercurrent_types::{Epoch, Seq};
 
 use super::codec::{Fields, Malformed, Out};
@@ -11,8 +11,35 @@ use super::log::random;
 pub(super) use crate::store::{ID_WINDOW as WINDOW, REMEMBERED_IDS as REMEMBERED};
 
 /// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct IdKey(u64, u64);
+
+impl Hash for IdKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// A map by [`IdKey`]s.
+pub(super) type ByIdKey<T> = HashMap<IdKey, T, BuildHasherDefault<AsItIs>>;
+
+/// Takes an [`IdKey`] for its own hash, which it is.
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an `IdKey` gives one number")
+    }
+}
 
 /// Makes [`IdKey`]s. Shared by all publishers, without a lock. Its keys are random, and kept in the checkpoint.
 #[derive(Clone)]
@@ -26,9 +53,13 @@ impl Default for IdHasher {
 
 impl IdHasher {
     pub(super) fn hash(&self, stream: &str, source: &str, id: &str) -> IdKey {
-        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        (stream, source, id).hash(&mut hasher);
-        let hash = hasher.finish128();
+        // What hashing them one after the other gives, each with 0xff behind it; at once it is several times cheaper.
+        let mut texts = Vec::with_capacity(stream.len() + source.len() + id.len() + 3);
+        for text in [stream, source, id] {
+            texts.extend_from_slice(text.as_bytes());
+            texts.push(0xff);
+        }
+        let hash = SipHasher13::new_with_keys(self.0, self.1).hash(&texts);
         IdKey(hash.h1, hash.h2)
     }
 
@@ -52,7 +83,7 @@ pub(super) struct Given {
 /// The window: 2²⁰ ids or 10 minutes, whichever ends first. About 100 bytes an id.
 #[derive(Default)]
 pub(super) struct Ids {
-    given: HashMap<IdKey, Given>,
+    given: ByIdKey<Given>,
     by_age: VecDeque<(u64, IdKey)>,
 }
 
@@ -168,6 +199,19 @@ mod tests {
         ids.insert(taken, given(2), 500_000);
         ids.expire(1000 + 600_001);
         assert_eq!((ids.get(taken), ids.get(kept)), (Some(given(2)), None));
+    }
+
+    #[test]
+    fn the_hash_of_an_id_stays_what_it_was() {
+        use siphasher::sip128::Hasher128;
+        for [stream, source, id] in
+            [["sessions/42", "agent/1", "a"], ["s", "x", "0198c0de-0000-7000-8000-000000000000"]]
+        {
+            let mut hasher = SipHasher13::new_with_keys(3, 4);
+            (stream, source, id).hash(&mut hasher);
+            let hash = hasher.finish128();
+            assert_eq!(IdHasher(3, 4).hash(stream, source, id), IdKey(hash.h1, hash.h2));
+        }
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! One step of the order: check everything, take a position, put the names in force, hand the rest to the flusher.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use undercurrent_types::{Cursor, Durability, Key, Position, Seq, StreamName};
+use undercurrent_types::{Cursor, Data, Durability, Key, Position, Seq, StreamName};
 
+use super::body;
 use super::commit::{
     CommitView, CommitWriter, EventParts, LONGEST_TEXT, Value, size_of_rows, size_without_events,
 };
 use super::frame::{Kind, LARGEST_PAYLOAD};
 use super::history::Source;
-use super::ids::{Given, IdKey};
+use super::ids::{ByIdKey, Given, IdKey};
 use super::log::now_ms;
 use super::queue::{Appended, Failure, Item, Needs, Refused, Write};
 use super::shared::{Order, ROOM, Shared};
@@ -28,6 +30,8 @@ pub(super) const BLOCK: u64 = 1 << 32;
 /// A batch with all that can be prepared before the order is taken.
 pub(super) struct Draft {
     batch: Batch,
+    /// The events as they were sent, each without its closing brace, one behind the other.
+    json: Vec<u8>,
     events: Vec<DraftEvent>,
     /// For each name the event that caused it, where that is known.
     causes: Vec<Option<usize>>,
@@ -35,7 +39,7 @@ pub(super) struct Draft {
 }
 
 struct DraftEvent {
-    json_open: Vec<u8>,
+    json_open: Range<usize>,
     hash: [u8; 16],
     id: IdKey,
 }
@@ -45,16 +49,17 @@ impl Draft {
     pub(super) fn new(shared: &Shared, batch: Batch) -> Result<Self, PublishError> {
         batch.events.iter().try_for_each(check_texts)?;
         batch.rows.iter().try_for_each(check_row)?;
-        let events: Vec<_> = batch.events.iter().map(|new| DraftEvent::new(shared, new)).collect();
+        let mut json = Vec::with_capacity(batch.events.iter().map(json_size).sum());
+        let events: Vec<_> = batch.events.iter().map(|new| DraftEvent::new(shared, new, &mut json)).collect();
         let causes = causes(&batch);
-        let parts = batch.events.iter().zip(&events).map(|(new, draft)| draft.parts(new).size());
+        let parts = batch.events.iter().zip(&events).map(|(new, draft)| draft.parts(new, &json).size());
         let size = parts.sum::<usize>()
             + size_of_rows(&batch.rows)
             + size_without_events(&batch.cause, batch.names.iter().map(|moved| &moved.name));
         if size > LARGEST_PAYLOAD {
             return Err(PublishError::TooLarge { actual: size, limit: LARGEST_PAYLOAD });
         }
-        Ok(Self { batch, events, causes, size })
+        Ok(Self { batch, json, events, causes, size })
     }
 
     /// Returns the room that the batch takes in the queue.
@@ -78,20 +83,18 @@ impl Draft {
 }
 
 impl DraftEvent {
-    fn new(shared: &Shared, new: &NewEvent) -> Self {
+    fn new(shared: &Shared, new: &NewEvent, json: &mut Vec<u8>) -> Self {
         let event = &new.event;
-        let mut json_open = Vec::with_capacity(512);
-        event.write_json_open(&mut json_open);
-        // What `Event::content_hash` returns, of the JSON that is there already.
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&json_open).update(b"}");
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        let begin = json.len();
+        event.write_json_open(json);
+        let json_open = begin..json.len();
+        let hash = body::hash(&json[json_open.clone()]);
         let id = shared.id_hasher.hash(new.stream.as_str(), event.source.as_str(), &event.id);
         Self { json_open, hash, id }
     }
 
-    fn parts<'a>(&'a self, new: &'a NewEvent) -> EventParts<'a> {
+    fn parts<'a>(&self, new: &'a NewEvent, json: &'a [u8]) -> EventParts<'a> {
+        let json_open = &json[self.json_open.clone()];
         let latest = new.latest.as_ref();
         EventParts {
             stream: new.stream.as_str(),
@@ -101,11 +104,17 @@ impl DraftEvent {
             source: new.event.source.as_str(),
             id: &new.event.id,
             subject: new.event.subject.as_deref(),
-            json_open: &self.json_open,
+            json_open,
             latest: latest
-                .map(|(key, value)| (key.as_str(), value.as_ref().map(|v| Value::find(v, &self.json_open)))),
+                .map(|(key, value)| (key.as_str(), value.as_ref().map(|v| Value::find(v, json_open)))),
         }
     }
+}
+
+/// About how much the JSON of an event takes.
+fn json_size(new: &NewEvent) -> usize {
+    const OTHERS: usize = 320;
+    OTHERS + new.event.data.as_ref().map_or(0, Data::size)
 }
 
 /// Refuses what the lengths of the format can not say; a valid event is far below them.
@@ -149,6 +158,16 @@ struct Planned {
     /// The stream; none if the event makes it.
     stream: Option<Arc<Stream>>,
     duplicate: bool,
+}
+
+/// Where a stream stands, as a batch is decided about.
+struct Tail<'a> {
+    name: &'a StreamName,
+    /// None if the batch makes it.
+    stream: Option<Arc<Stream>>,
+    durability: Durability,
+    /// Its last event, visible or not.
+    last: Cursor,
 }
 
 /// A batch that has its place.
@@ -246,12 +265,25 @@ impl Shared {
 
     /// Decides about every event before anything is written.
     fn plan(&self, order: &Order, draft: &Draft) -> Result<Vec<Planned>, PublishError> {
-        let mut tails: HashMap<&StreamName, (Option<Arc<Stream>>, Durability, Cursor)> = HashMap::new();
-        let mut ids: HashMap<IdKey, Given> = HashMap::new();
+        let mut tails: Vec<Tail<'_>> = Vec::new();
+        let mut places: HashMap<&StreamName, usize> = HashMap::new();
+        let mut at = 0;
+        // Known besides those of the order: of this batch, where it has more than one event.
+        let mut ids = ByIdKey::default();
+        let several = draft.events.len() > 1;
+        if several {
+            ids.reserve(draft.events.len());
+        }
         let mut plan = Vec::with_capacity(draft.events.len());
         for (index, (new, event)) in draft.batch.events.iter().zip(&draft.events).enumerate() {
-            let (stream, durability, tail) =
-                tails.entry(&new.stream).or_insert_with(|| self.tail(&new.stream, new.durability));
+            // Mostly the stream of the event before it.
+            if tails.get(at).is_none_or(|tail| *tail.name != new.stream) {
+                at = *places.entry(&new.stream).or_insert(tails.len());
+                if at == tails.len() {
+                    tails.push(self.tail(&new.stream, new.durability));
+                }
+            }
+            let Tail { stream, durability, last: tail, .. } = &mut tails[at];
             let born = stream.as_ref().map_or(tail.epoch, |stream| stream.born);
             // An id of a stream that was deleted is not one of its successor.
             let known = order.ids.get(event.id).filter(|known| known.epoch >= born);
@@ -271,25 +303,31 @@ impl Shared {
             if !duplicate {
                 check_expected(index, new, tail.seq)?;
                 tail.seq = seq;
-                ids.insert(event.id, Given { epoch: tail.epoch, seq, hash: event.hash });
+                if several {
+                    ids.insert(event.id, Given { epoch: tail.epoch, seq, hash: event.hash });
+                }
             }
             let cursor = Cursor { epoch: tail.epoch, seq };
             plan.push(Planned { cursor, durability: *durability, stream: stream.clone(), duplicate });
         }
-        let new = tails.iter().filter(|(_, (stream, ..))| stream.is_none()).map(|(name, _)| *name);
-        self.streams.check_room(&new.collect::<Vec<_>>(), self.most_streams)?;
+        let mut new = tails.iter().filter(|tail| tail.stream.is_none());
+        if let Some(first) = new.next() {
+            self.streams.check_room(first.name, 1 + new.count(), self.most_streams)?;
+        }
         Ok(plan)
     }
 
-    /// Returns the stream, what it promises and its last event, visible or not.
-    fn tail(&self, name: &StreamName, asked: Durability) -> (Option<Arc<Stream>>, Durability, Cursor) {
+    /// Returns where a stream stands before a batch.
+    fn tail<'a>(&self, name: &'a StreamName, asked: Durability) -> Tail<'a> {
         match self.streams.get(name) {
             Some(stream) => {
-                let cursor = Cursor { epoch: stream.epoch, seq: Seq(stream.next().0 - 1) };
-                let durability = stream.durability;
-                (Some(stream), durability, cursor)
+                let last = Cursor { epoch: stream.epoch, seq: Seq(stream.next().0 - 1) };
+                Tail { name, durability: stream.durability, stream: Some(stream), last }
             }
-            None => (None, given(asked), Cursor { epoch: self.epoch(), seq: Seq(0) }),
+            None => {
+                let last = Cursor { epoch: self.epoch(), seq: Seq(0) };
+                Tail { name, durability: given(asked), stream: None, last }
+            }
         }
     }
 
@@ -380,7 +418,7 @@ impl Shared {
         let token = self.token(position);
         let drafts = || draft.batch.events.iter().zip(&draft.events).zip(plan).filter(|(_, p)| !p.duplicate);
         for ((new, event), planned) in drafts() {
-            let parts = EventParts { durability: planned.durability, ..event.parts(new) };
+            let parts = EventParts { durability: planned.durability, ..event.parts(new, &draft.json) };
             writer.event(&parts, planned.cursor, token);
         }
         let payload = writer.finish();

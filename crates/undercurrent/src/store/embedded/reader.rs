@@ -59,6 +59,17 @@ pub(super) fn read_events(
     limit: usize,
     bytes: usize,
 ) -> Result<Vec<Record>, StoreError> {
+    read_page(shared, stream, after, to, limit, bytes).inspect_err(|_| stream.forget_page_ends())
+}
+
+fn read_page(
+    shared: &Shared,
+    stream: &Stream,
+    after: Seq,
+    to: Seq,
+    limit: usize,
+    bytes: usize,
+) -> Result<Vec<Record>, StoreError> {
     let mut wanted = after.next();
     let mut records = Vec::new();
     let mut left = bytes;
@@ -81,16 +92,18 @@ pub(super) fn read_events(
         if !frame.kind.is_commit() {
             continue;
         }
-        let found = events_of(shared, stream, wanted..=to, &frame, payload)?;
-        let Some(last) = found.last().map(|record| record.cursor.seq) else { continue };
-        for record in found.into_iter().take(limit - records.len()) {
-            if left == 0 {
+        // One more than there is room for says that the commit has more.
+        let end = to.min(Seq(wanted.0.saturating_add((limit - records.len()) as u64)));
+        for record in events_of(shared, stream, wanted..=end, &frame, payload)? {
+            if records.len() == limit || left == 0 {
+                // The rest of the commit is for the next page.
+                at = frame.offset;
                 break;
             }
+            wanted = record.cursor.seq.next();
             left = left.saturating_sub(record.json.len());
             records.push(record);
         }
-        wanted = last.next();
         if let Some(indexed) = stream.indexed(wanted).filter(|indexed| *indexed > at) {
             at = indexed;
             if at >= window.segment().end() {
@@ -98,6 +111,7 @@ pub(super) fn read_events(
             }
         }
     }
+    stream.ended_page(wanted, at);
     Ok(records)
 }
 

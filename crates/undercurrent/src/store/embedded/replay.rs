@@ -288,7 +288,7 @@ impl Replay {
         let (Ok(source), Ok(id)) = (text(&event.source), text(&event.id)) else { return };
         let key = self.id_hasher.hash(event.stream, source, id);
         let Cursor { epoch, seq } = event.cursor;
-        self.ids.insert(key, Given { epoch, seq, hash: event.hash }, frame.time_ms);
+        self.ids.insert(key, Given { epoch, seq, hash: event.body_hash(payload) }, frame.time_ms);
     }
 
     /// Returns the streams as they go on after the start that follows the last record.

@@ -17,6 +17,9 @@ use crate::store::{PublishError, Record, Retention, StreamState};
 /// How many events a live ring holds. A receiver that falls further behind reads on from the log.
 const LIVE: usize = 1024;
 
+/// How many readers of a stream can be far behind at once without looking for their place anew for each page.
+const PAGE_ENDS: usize = 16;
+
 /// One stream.
 ///
 /// About 400 bytes, 32 for each of at most 128 marks of its index, and the events that the tail still holds.
@@ -38,6 +41,9 @@ struct Inner {
     /// The newest events, contiguous: those of commits that are not written yet, and those that the tail holds.
     recent: VecDeque<Record>,
     index: Index,
+    /// Where the last pages that were read from the log ended, since their readers go on there: the next seq, and the
+    /// place from where on it is found. At most [`PAGE_ENDS`], the oldest first.
+    page_ends: Vec<(Seq, u64)>,
     retention: Retention,
     live: Option<broadcast::Sender<Record>>,
 }
@@ -53,8 +59,9 @@ pub(super) enum Place {
 impl Stream {
     fn new(known: Known, live: Option<broadcast::Sender<Record>>) -> Self {
         let Known { name, durability, epoch, born, oldest, tail, tail_is_told: _, index, retention } = known;
-        let recent = VecDeque::new();
-        let inner = Inner { next: tail.next(), visible: tail, oldest, recent, index, retention, live };
+        let (recent, page_ends) = (VecDeque::new(), Vec::new());
+        let inner =
+            Inner { next: tail.next(), visible: tail, oldest, recent, index, page_ends, retention, live };
         Self { name, durability, epoch, born, inner: Mutex::new(inner) }
     }
 
@@ -117,12 +124,16 @@ impl Stream {
 
     /// Forgets that there was log before the segment at `base`.
     pub(super) fn cut(&self, base: u64) {
-        self.inner.lock().index.cut(base);
+        let mut inner = self.inner.lock();
+        inner.index.cut(base);
+        inner.page_ends.clear();
     }
 
     /// Has places in dropped parts of the log be where it is said that they are dropped.
     pub(super) fn drop_within(&self, dropped: &[Dropped]) {
-        self.inner.lock().index.drop_within(dropped);
+        let mut inner = self.inner.lock();
+        inner.index.drop_within(dropped);
+        inner.page_ends.clear();
     }
 
     /// Shows an event, to readers and then to those who follow.
@@ -171,9 +182,25 @@ impl Stream {
         Place::Memory(records.cloned().collect())
     }
 
-    /// Returns the place of the last indexed commit that does not begin behind a seq.
+    /// Returns the nearest known place from where on a seq is found.
     pub(super) fn indexed(&self, seq: Seq) -> Option<u64> {
-        self.inner.lock().index.find(seq)
+        let inner = self.inner.lock();
+        let page_end = inner.page_ends.iter().rev().find(|(next, _)| *next == seq);
+        inner.index.find(seq).max(page_end.map(|(_, offset)| *offset))
+    }
+
+    /// Notes where a page ended.
+    pub(super) fn ended_page(&self, next: Seq, offset: u64) {
+        let mut inner = self.inner.lock();
+        if inner.page_ends.len() == PAGE_ENDS {
+            inner.page_ends.remove(0);
+        }
+        inner.page_ends.push((next, offset));
+    }
+
+    /// Forgets where pages ended: room was given back while one was read, and the places are others.
+    pub(super) fn forget_page_ends(&self) {
+        self.inner.lock().page_ends.clear();
     }
 
     /// Returns the last visible event.
@@ -266,14 +293,12 @@ impl Streams {
         self.by_name.read().get(name).cloned()
     }
 
-    /// Refuses more streams than there may be.
-    pub(super) fn check_room(&self, new: &[&StreamName], limit: usize) -> Result<(), PublishError> {
-        match new.first() {
-            Some(name) if self.by_name.read().len() + new.len() > limit => {
-                Err(PublishError::TooManyStreams { stream: (*name).clone(), limit })
-            }
-            _ => Ok(()),
+    /// Refuses more streams than there may be; the first of those that would be made is named.
+    pub(super) fn check_room(&self, name: &StreamName, new: usize, limit: usize) -> Result<(), PublishError> {
+        if self.by_name.read().len() + new > limit {
+            return Err(PublishError::TooManyStreams { stream: name.clone(), limit });
         }
+        Ok(())
     }
 
     /// Adds a stream, with those who already follow it.

@@ -9,18 +9,12 @@ use super::support::{eventually, invalidate, open, open_with, options};
 use crate::store::contract::publish;
 use crate::store::{PublishError, Store};
 
-/// What a node may do on a server, and no more.
-pub(super) const RULES: [&str; 9] = [
-    "~{uc:*",
-    "-@all",
-    "+@hash +@stream +@string +@sortedset +@set +@scripting +@keyspace -@dangerous",
-    "+auth +hello +ping +info +role +time +wait +multi +exec",
-    "+unlink +del +exists +pexpire +pttl +persist",
-    "+xread +xadd +xrange +xrevrange +xtrim +xlen",
-    "+eval +evalsha",
-    "+config|get",
-    "+cluster|slots +cluster|keyslot",
-];
+/// What the documentation says that a user needs.
+fn documented() -> Vec<&'static str> {
+    let docs = include_str!("../../../../../../docs/store.md");
+    let line = docs.lines().find_map(|line| line.strip_prefix("ACL SETUSER undercurrent on >secret "));
+    line.expect("it is documented").split(' ').collect()
+}
 
 #[tokio::test]
 async fn a_unix_socket_leads_to_a_store() {
@@ -50,11 +44,16 @@ async fn a_store_is_reached_over_tls_with_a_certificate() {
 
 #[tokio::test]
 async fn a_user_that_may_do_no_more_than_is_documented_is_enough() {
-    let rules: Vec<&str> = RULES.iter().flat_map(|rules| rules.split(' ')).collect();
-    let server = Server::start(Setup::standalone().user("ann", "s@cret", &rules)).await.unwrap();
-    let a = open(&server.url()).await;
-    let token = invalidate(&a, "tag:t").await;
-    assert_eq!(a.barrier().await.unwrap(), token);
+    let setup = Setup::standalone().durable().user("ann", "s@cret", &documented());
+    let server = Server::start(setup).await.unwrap();
+    let often =
+        SharedStoreOptions { clean_every: std::time::Duration::from_millis(50), ..options(&server.url()) };
+    let a = open_with(often).await;
+    assert_eq!(a.strongest(), undercurrent_types::Durability::Durable);
+    super::scripts::use_all(&a).await;
+    let mut live_rx = a.follow(&crate::store::contract::stream("s"));
+    publish(&*a, "s", "live").await;
+    assert_eq!(live_rx.recv().await.unwrap().id_text(), "live");
     let wrong = options(&server.url().replace("s%40cret", "wrong"));
     let error = SharedStore::open(wrong).await.err().unwrap();
     assert!(matches!(error, ConnectError::Denied(_)), "{error}");

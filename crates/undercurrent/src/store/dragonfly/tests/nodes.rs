@@ -111,7 +111,7 @@ async fn a_name_in_doubt_is_not_trimmed() {
 async fn a_scope_is_in_doubt_when_nobody_vouches_for_it_any_more() {
     let server = server().await;
     let short = || crate::store::dragonfly::SharedStoreOptions {
-        vouch: std::time::Duration::from_millis(300),
+        vouch: std::time::Duration::from_secs(1),
         ..options(&server.url())
     };
     let [a, b] = [open_with(short()).await, open_with(short()).await];
@@ -120,12 +120,13 @@ async fn a_scope_is_in_doubt_when_nobody_vouches_for_it_any_more() {
         |mark| Batch::moving(vec![Invalidation { name: scope[0].clone(), mark, event: None }], "a test");
     assert!(b.last(&scope).await.unwrap()[0].in_doubt, "nobody has vouched for it yet");
     let vouched = a.publish(mark(Mark::Vouched)).await.unwrap().token;
+    b.barrier().await.unwrap();
     assert!(matches!(b.commit(Commit::of(vouched, &scope)).await.unwrap(), Committed::Accepted(_)));
     let refused = b.publish(mark(Mark::Vouched)).await;
     assert!(matches!(refused, Err(PublishError::Owned { .. })), "{refused:?}");
     // It is renewed for longer than it would last.
-    let until = crate::store::Moment::now().after(std::time::Duration::from_millis(900));
-    eventually("three times its time has passed", || async {
+    let until = crate::store::Moment::now().after(std::time::Duration::from_millis(2500));
+    eventually("more than twice its time has passed", || async {
         let accepted = b.commit(Commit::of(vouched, &scope)).await.unwrap();
         assert!(matches!(accepted, Committed::Accepted(_)), "{accepted:?}");
         until.remaining().is_zero().then_some(())

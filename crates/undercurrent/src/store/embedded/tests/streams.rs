@@ -1,15 +1,53 @@
 //! Streams that are made and deleted while a disk is slow, full or lost.
 
 use futures_util::FutureExt;
-use undercurrent_types::{Durability, Seq};
+use undercurrent_types::{Data, Durability, Seq};
 
 use super::disk::MemoryDisk;
 use super::support::{lasting, open, open_with, publish_as, small};
 use crate::store::contract::{batch, event, ids, key, new, publish, read_all, stream};
 use crate::store::embedded::StoreOptions;
+use crate::store::embedded::reader::CHUNK;
 use crate::store::{
     CreateStreamError, NewEvent, PublishError, ReadStreamError, Retention, Store, StreamSettings,
 };
+
+#[tokio::test]
+async fn a_history_is_read_whole_in_pages_that_end_within_commits() {
+    let disk = MemoryDisk::default();
+    let store = open(&disk);
+    for n in 0..200 {
+        let events = (0..5).map(|i| new(["a", "b"][usize::from(i == 3)], &format!("{n:03}-{i}"))).collect();
+        store.publish(batch(events)).await.unwrap();
+    }
+    store.close().await;
+    let store = open(&disk);
+    for limit in [1, 3, 7, 64, 1000] {
+        let records = read_all(&store, "a", limit).await;
+        assert!(records.iter().zip(1..).all(|(record, seq)| record.cursor.seq == Seq(seq)), "{limit}");
+        assert_eq!(records.len(), 800, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_a_long_history_costs_the_same_wherever_it_begins() {
+    let disk = MemoryDisk::default();
+    let options = StoreOptions { segment_bytes: 1 << 20, first_segment_bytes: 1 << 20, ..small() };
+    let store = open_with(&disk, options).unwrap();
+    const EVENTS: usize = 1300;
+    let data = Data::from_json(format!("\"{}\"", "x".repeat(16 << 10)).as_bytes()).unwrap();
+    for n in 0..EVENTS {
+        let large = new("a", &n.to_string());
+        let event = large.event.with_data(data.clone());
+        store.publish(batch(vec![NewEvent { event, durability: Durability::Page, ..large }])).await.unwrap();
+    }
+    store.close().await;
+    let store = open_with(&disk, options).unwrap();
+    let before = disk.bytes_read();
+    assert_eq!(read_all(&store, "a", 1).await.len(), EVENTS);
+    let each = (disk.bytes_read() - before) / EVENTS;
+    assert!(each <= CHUNK + 1024, "{each} bytes were read for a page");
+}
 
 #[tokio::test]
 async fn a_deletion_that_was_acknowledged_survives_the_machine() {
