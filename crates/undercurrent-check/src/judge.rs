@@ -69,14 +69,16 @@ impl Violation {
             return Vec::new();
         };
         let Operation::Read { end: until, .. } = history[self.read()] else { return Vec::new() };
-        let is_about = |one: &&Operation| match one {
+        let known = |one: &'a Operation| match one {
             Operation::Write { leaf, begin: at, .. }
             | Operation::Announce { leaf, end: at, .. }
-            | Operation::Visible { leaf, at, .. } => leaf == about && *at < until,
-            Operation::Read { .. } => false,
+            | Operation::Visible { leaf, at, .. } => (leaf == about && *at < until).then_some((*at, one)),
+            Operation::Read { .. } => None,
         };
-        let all: Vec<_> = history.iter().filter(is_about).collect();
-        all[all.len().saturating_sub(8)..].to_vec()
+        // Histories of several processes stand one behind the other.
+        let mut all: Vec<_> = history.iter().filter_map(known).collect();
+        all.sort_by_key(|(at, _)| *at);
+        all[all.len().saturating_sub(8)..].iter().map(|(_, one)| *one).collect()
     }
 }
 

@@ -68,11 +68,11 @@ struct Parts {
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
-    groups: Groups,
     /// Set once, before anything is published; empty where producers have no limits.
     quota: OnceLock<Quota>,
     /// From when the times of the quota are counted.
     begun: Instant,
+    groups: Groups,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
 }
@@ -111,8 +111,8 @@ impl EventStream {
         let sources = Mutex::default();
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
-        let groups = Groups::new(Arc::clone(&store));
         let (quota, begun) = (OnceLock::new(), Instant::now());
+        let groups = Groups::new(Arc::clone(&store));
         let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
         Self(Arc::new(Parts {
             namespace,

@@ -84,7 +84,7 @@ impl Redactor {
         }
     }
 
-    /// Returns a text without the secrets.
+    /// Takes the secrets out of a text for people.
     pub fn text(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.take_out(text.as_bytes()).0).into_owned()
     }

@@ -283,8 +283,10 @@ async fn what_a_node_vouched_for_is_in_doubt_soon_after_it_died() {
 async fn nodes_with_other_rules_are_refused_until_theirs_are_in_force() {
     let server = start().await;
     let data = tempfile::tempdir().unwrap();
+    let nodes = std::sync::atomic::AtomicU32::new(0);
+    // Each node has a data directory of its own.
     let config = |rules: RuleSet| Config {
-        data: Some(data.path().to_owned()),
+        data: Some(data.path().join(nodes.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string())),
         rules,
         shared: Some(options(&server)),
         ..Config::default()

@@ -45,7 +45,7 @@ impl Shared {
             }
             Some(stream) => stream,
             None => {
-                self.streams.check_room(&[name], self.most_streams)?;
+                self.streams.check_room(name, 1, self.most_streams)?;
                 self.streams.add(Known::new(name.clone(), given(settings.durability), self.epoch()))
             }
         };

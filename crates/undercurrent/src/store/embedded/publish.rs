@@ -311,8 +311,10 @@ impl Shared {
             let cursor = Cursor { epoch: tail.epoch, seq };
             plan.push(Planned { cursor, durability: *durability, stream: stream.clone(), duplicate });
         }
-        let new = tails.iter().filter(|tail| tail.stream.is_none()).map(|tail| tail.name);
-        self.streams.check_room(&new.collect::<Vec<_>>(), self.most_streams)?;
+        let mut new = tails.iter().filter(|tail| tail.stream.is_none());
+        if let Some(first) = new.next() {
+            self.streams.check_room(first.name, 1 + new.count(), self.most_streams)?;
+        }
         Ok(plan)
     }
 

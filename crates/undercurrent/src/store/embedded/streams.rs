@@ -294,14 +294,12 @@ impl Streams {
         self.by_name.read().get(name).cloned()
     }
 
-    /// Refuses more streams than there may be.
-    pub(super) fn check_room(&self, new: &[&StreamName], limit: usize) -> Result<(), PublishError> {
-        match new.first() {
-            Some(name) if self.by_name.read().len() + new.len() > limit => {
-                Err(PublishError::TooManyStreams { stream: (*name).clone(), limit })
-            }
-            _ => Ok(()),
+    /// Refuses more streams than there may be; the first of those that would be made is named.
+    pub(super) fn check_room(&self, name: &StreamName, new: usize, limit: usize) -> Result<(), PublishError> {
+        if self.by_name.read().len() + new > limit {
+            return Err(PublishError::TooManyStreams { stream: name.clone(), limit });
         }
+        Ok(())
     }
 
     /// Adds a stream, with those who already follow it.
