@@ -32,6 +32,7 @@ mod replicate;
 mod reply;
 mod rounds;
 mod scripts;
+mod scrub;
 mod server;
 mod shared;
 mod streams;
@@ -287,10 +288,8 @@ impl Store for SharedStore {
         Box::pin(self.link().rows(table))
     }
 
-    fn scrub<'a>(&'a self, _secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
-        let reason = "taking a secret out of a shared store is not built yet".to_owned();
-        let place = self.link().options.url.to_string();
-        Box::pin(std::future::ready(Err(StoreError::Unavailable { place, reason })))
+    fn scrub<'a>(&'a self, secret: &'a Secret) -> BoxFuture<'a, Result<(Scrubbed, Vec<Name>), StoreError>> {
+        Box::pin(self.link().scrub(secret))
     }
 
     fn strongest(&self) -> Durability {

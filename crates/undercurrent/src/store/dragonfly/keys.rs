@@ -73,6 +73,16 @@ impl Keys {
         self.of(&format!("plain:{}", self.workspaces.outward(name.as_str())))
     }
 
+    /// What all keys of cached values begin with.
+    pub(super) fn contexts(&self) -> String {
+        self.of("context:")
+    }
+
+    /// What takes the place of a stream when it is written anew.
+    pub(super) fn rewritten(&self, stream: &StreamName) -> String {
+        self.of(&format!("rewritten:{stream}"))
+    }
+
     /// Whose turn it is to let go what need not be kept.
     pub(super) fn turn(&self) -> String {
         self.of("turn")

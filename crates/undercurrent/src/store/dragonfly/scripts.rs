@@ -73,6 +73,8 @@ scripts! {
     LATEST = "latest" after "in_time";
     ROWS = "rows" after "in_time";
     RETAIN = "retain" after "in_time";
+    REWRITE = "rewrite" after "in_time";
+    REPLACE = "replace" after "in_time";
     FORGET = "forget" after "order";
     TURN = "turn" after "in_time";
 }

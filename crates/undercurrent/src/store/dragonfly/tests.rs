@@ -5,4 +5,5 @@ mod contract;
 mod faults;
 mod nodes;
 mod scripts;
+mod scrub;
 mod support;

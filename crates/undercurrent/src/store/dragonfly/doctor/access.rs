@@ -9,7 +9,7 @@ use super::command;
 /// What would be good to know and a node does without.
 const WISHED: [&str; 3] = ["CONFIG GET appendfsync", "SCAN 0", "MEMORY USAGE KEY"];
 /// What a node sends, with as many words as each needs; `KEY` stands for a key of the namespace.
-const NEEDED: [&str; 36] = [
+const NEEDED: [&str; 37] = [
     "EVAL return 0",
     "EVALSHA 0000000000000000000000000000000000000000 0",
     "INFO",
@@ -23,6 +23,7 @@ const NEEDED: [&str; 36] = [
     "SET KEY v",
     "PEXPIRE KEY 1",
     "PTTL KEY",
+    "RENAME KEY KEY",
     "UNLINK KEY",
     "HDEL KEY f",
     "HEXISTS KEY f",

@@ -62,11 +62,14 @@ pub(super) async fn use_all(a: &SharedStore) {
         (state.oldest.0 == 38).then_some(())
     })
     .await;
+    a.publish(batch(vec![new("s", "98765432109")])).await.unwrap();
+    let (scrubbed, _) = a.scrub(&crate::store::Secret::new(b"98765432109").unwrap()).await.unwrap();
+    assert_eq!(scrubbed.segments, 1);
     a.delete_stream(&contract::stream("s")).await.unwrap();
 }
 
 /// Has a value kept that depends on its key and a tag.
-async fn keep(a: &SharedStore, of: &str, value: &'static str) {
+pub(super) async fn keep(a: &SharedStore, of: &str, value: &'static str) {
     let of = key(of);
     a.barrier().await.unwrap();
     let h = a.read(&of, None, true).await.unwrap().at;
