@@ -107,7 +107,7 @@ pub fn control(bytes: &[u8]) {
 /// Reads what a checkpoint says behind its checksum, and writes it once more.
 pub fn checkpoint(bytes: &[u8]) {
     if let Ok(replay) = Replay::decode(&mut Fields::of(bytes), NOW, 0, 0) {
-        check_replay(replay, 0);
+        check_replay(&replay, 0);
     }
 }
 
@@ -131,22 +131,23 @@ pub fn replay(bytes: &[u8]) {
         }
         offset += (FRAME + payload.len()) as u64;
     }
-    check_replay(replay, begins_at);
+    check_replay(&replay, begins_at);
 }
 
 /// What is known of a log survives a checkpoint, and a log can be gone on with from it.
-fn check_replay(replay: Replay, begins_at: u64) {
+fn check_replay(replay: &Replay, begins_at: u64) {
     let write = |replay: &Replay| {
         let mut out = Out::default();
         replay.encode(&mut out);
         out.finish()
     };
-    let bytes = write(&replay);
+    let bytes = write(replay);
     let read = Replay::decode(&mut Fields::of(&bytes), NOW, begins_at, begins_at);
     let mut again = read.expect("what was written can be read");
     // In whichever order its maps are in.
     assert_eq!(write(&again).len(), bytes.len());
-    again.drop_within(&[begins_at + HEADER..begins_at + 4096]);
+    let dropped = begins_at + HEADER..begins_at + 4096;
+    again.drop_within(std::slice::from_ref(&dropped));
     let epoch = again.epoch_after_unclean(again.start);
     for stream in again.streams(epoch) {
         let _ = (stream.index.find(stream.tail), stream.tail.next());
