@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use undercurrent::cache::{Answer, PutOptions, ReadOptions};
 use undercurrent::event_stream::IfChanged;
 use undercurrent_types::wire::{self, header};
-use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version, parse_time};
+use undercurrent_types::{ErrorCode, Key, Level, Name, Token, Version};
 
 use crate::app::App;
 use crate::body;
@@ -56,7 +56,7 @@ pub(crate) async fn wait(State(app): State<Arc<App>>, request: Request) -> Resul
     let mut params = Params::of(&parts.uri)?;
     let key = key_of(&mut params)?;
     let version = version_of(&mut params)?;
-    let timeout = time_of(&mut params, "timeout")?.unwrap_or(LONGEST_WAIT);
+    let timeout = params.time("timeout")?.unwrap_or(LONGEST_WAIT);
     params.finish()?;
     if timeout > LONGEST_WAIT {
         let longest = LONGEST_WAIT.as_secs();
@@ -100,7 +100,7 @@ pub(crate) async fn put(State(app): State<Arc<App>>, request: Request) -> Result
         ticket: ticket_of(&parts.headers)?,
         inputs: params.take_all("input").iter().map(|text| input_of(text)).collect::<Result<_, _>>()?,
         tags: params.take_all("tag").iter().map(|text| tag_of(text)).collect::<Result<_, _>>()?,
-        max_age: time_of(&mut params, "ttl")?,
+        max_age: params.time("ttl")?,
     };
     params.finish()?;
     let engine = app.engine()?;
@@ -183,15 +183,6 @@ fn input_of(text: &str) -> Result<(Key, Version), Refusal> {
 fn tag_of(text: &str) -> Result<Name, Refusal> {
     let bare = text.strip_prefix("tag:").unwrap_or(text);
     Name::tag(bare).map_err(|error| Refusal::new(ErrorCode::InvalidKey, error.to_string()))
-}
-
-fn time_of(params: &mut Params, name: &str) -> Result<Option<Duration>, Refusal> {
-    let Some(text) = params.take(name)? else { return Ok(None) };
-    parse_time(&text).map(Some).ok_or_else(|| {
-        Refusal::invalid(format!(
-            "the parameter `{name}` is `{text}`; expected a time such as `500ms`, `30s` or `10m`"
-        ))
-    })
 }
 
 /// Reads the token that the answer must not be older than, from `after` or the header.

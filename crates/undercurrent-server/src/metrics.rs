@@ -13,7 +13,7 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use undercurrent_types::wire::Status;
+use undercurrent_types::wire::{GroupStatus, Status};
 
 use crate::app::App;
 use crate::query::Params;
@@ -22,6 +22,9 @@ use crate::reply::Refusal;
 /// The states that a source may be in; of each source one is 1 and the others are 0.
 const STATES: [&str; 4] = ["starting", "live", "degraded", "down"];
 
+/// Takes a figure out of the state of a group.
+type FigureOfGroup = fn(&GroupStatus) -> u64;
+
 /// The labels of the health of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
@@ -29,16 +32,23 @@ struct SourceLabels {
     state: &'static str,
 }
 
+/// The label of what is said of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GroupLabels {
+    group: String,
+}
+
 pub(crate) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     Params::of(request.uri())?.finish()?;
     let status = app.engine()?.status().await.map_err(|error| error.body())?;
-    let page = write(&status, app.open_subscriptions());
+    let groups = app.engine()?.groups().await.map_err(|error| error.body())?;
+    let page = write(&status, &groups, app.open_subscriptions());
     let page = page.map_err(|error| Refusal::internal(format!("the metrics can not be written: {error}")))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, media_type)], page).into_response())
 }
 
-fn write(status: &Status, subscriptions: u64) -> Result<String, fmt::Error> {
+fn write(status: &Status, groups: &[GroupStatus], subscriptions: u64) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("undercurrent");
     let mut gauge = |name: &str, help: &str, value: u64| {
         let gauge = Gauge::<u64, AtomicU64>::default();
@@ -60,6 +70,19 @@ fn write(status: &Status, subscriptions: u64) -> Result<String, fmt::Error> {
         }
     }
     registry.register("source_health", "1 for the state that the source is in", health);
+    let of_groups: [(&str, &str, FigureOfGroup); 4] = [
+        ("group_lag", "How many events of its stream a group has not done", |group| group.lag),
+        ("group_out", "How many of them members have", |group| group.out),
+        ("group_dead", "How many events of a group became dead letters", |group| group.dead),
+        ("group_lost", "How many events were gone before a group had done them", |group| group.lost),
+    ];
+    for (name, help, value) in of_groups {
+        let family = Family::<GroupLabels, Gauge<u64, AtomicU64>>::default();
+        for group in groups {
+            family.get_or_create(&GroupLabels { group: group.group.to_string() }).set(value(group));
+        }
+        registry.register(name, help, family);
+    }
     let mut page = String::new();
     text::encode(&mut page, &registry)?;
     Ok(page)

@@ -1,10 +1,11 @@
 //! The parameters of a request: each known, each decoded strictly.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
-use undercurrent_types::{ErrorCode, StreamName, StreamNameError};
+use undercurrent_types::{ErrorCode, StreamName, StreamNameError, parse_time};
 
 use crate::reply::Refusal;
 
@@ -60,6 +61,16 @@ impl Params {
         value
             .map(Some)
             .map_err(|_| Refusal::invalid(format!("the parameter `{name}` is `{text}`; expected {expected}")))
+    }
+
+    /// Takes a parameter that may be there once and is a time.
+    pub(crate) fn time(&mut self, name: &str) -> Result<Option<Duration>, Refusal> {
+        let Some(text) = self.take(name)? else { return Ok(None) };
+        parse_time(&text).map(Some).ok_or_else(|| {
+            Refusal::invalid(format!(
+                "the parameter `{name}` is `{text}`; expected a time such as `500ms`, `30s` or `10m`"
+            ))
+        })
     }
 
     /// Refuses what was not taken.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Lease;
+
 /// What went wrong, as programs tell it apart.
 ///
 /// Each code has one HTTP status, one exit code of the command line, and says whether the same request may succeed
@@ -127,6 +129,12 @@ pub struct ErrorBody {
     /// Permission to fill a key that nothing here loads, where it is not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// After how many milliseconds the same request may succeed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The leases, of those that were named, that do not count; what was said of the others is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Lease>,
 }
 
 impl ErrorBody {
@@ -139,6 +147,8 @@ impl ErrorBody {
             oldest: None,
             index: None,
             ticket: None,
+            retry_after_ms: None,
+            refused: Vec::new(),
         }
     }
 }

@@ -1,11 +1,16 @@
 //! The JSON shapes of the HTTP interface, shared by server and clients.
 
+mod group;
 mod notice;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Durability, Key, Level, Name, Seq, StreamName, Token, Version};
 
+pub use group::{
+    Fetched, GroupDeleted, GroupDelivery, GroupGap, GroupOptions, GroupOrder, GroupOrderError, GroupStatus,
+    Leases, Settled,
+};
 pub use notice::{Change, ChangeState, Notice};
 
 /// The acknowledgement of one event.
@@ -26,6 +31,39 @@ pub struct Ack {
     /// Whether the event had been published before, with this id.
     #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
+}
+
+/// What became of an event, asked by its source and id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In one word.
+    pub state: OutcomeState,
+    /// What its publisher was answered, or would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<Ack>,
+    /// How far back ids are known.
+    pub window: IdWindow,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeState {
+    /// It is in its stream, as safe as that promises.
+    Published,
+    /// An append of it waits for room: ask again.
+    UnderWay,
+    /// It was not appended within the window. A request that is still on its way may bring it.
+    NotKnown,
+}
+
+/// How far back ids are known: whichever ends first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdWindow {
+    /// The last so many.
+    pub ids: u64,
+    /// Those of the last so many seconds.
+    pub seconds: u64,
 }
 
 /// The answer to an ephemeral event.

@@ -87,7 +87,7 @@ async fn data_that_is_open_already_is_a_conflict() {
     let second = dirs.config();
     let _daemon = Daemon::start_with(dirs, |_| {}).await;
     let server = Server::bind(second).await.unwrap();
-    let error = in_time(server.serve(Default::default())).await.unwrap_err();
+    let error = in_time(Box::pin(server.serve(Default::default()))).await.unwrap_err();
     assert!(matches!(error, ServeError::Open(_)));
     assert_eq!(error.body().code, ErrorCode::Conflict, "{error}");
 }

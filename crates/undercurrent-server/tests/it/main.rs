@@ -5,8 +5,11 @@
 mod context;
 mod events;
 mod follow;
+mod groups;
 mod guard;
 mod kit;
 mod life;
+mod outcome;
+mod quota;
 mod refusals;
 mod streams;

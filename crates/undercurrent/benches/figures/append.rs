@@ -125,7 +125,8 @@ fn raw(path: &Path, bytes: usize, load: Load) -> f64 {
         }
         return start.elapsed().as_secs_f64();
     }
-    let (bytes_tx, bytes_rx) = mpsc::channel::<(Vec<u8>, oneshot::Sender<()>)>();
+    // One place for each producer, which sends again only when it has been answered: nobody waits for room.
+    let (bytes_tx, bytes_rx) = mpsc::sync_channel::<(Vec<u8>, oneshot::Sender<()>)>(load.producers);
     let writer = std::thread::spawn(move || {
         let (mut at, mut waiting) = (0, Vec::new());
         while let Ok(first) = bytes_rx.recv() {

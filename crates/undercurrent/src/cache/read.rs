@@ -271,22 +271,24 @@ impl Cache {
     /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
     /// In the model: `dependencies::process::ask_sources`.
     async fn verified(&self, key: &Key, begun: u64, mode: Mode) -> Result<(Arc<Entry>, Why), LoadError> {
-        let ask = |barrier| Need::new(barrier, begun, mode.max(Mode::Verify));
+        let ask = |barrier, begun| Need::new(barrier, begun, mode.max(Mode::Verify));
         if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
             let barrier = self.barrier_for(key).await?;
-            let (entry, why) = self.fly(key, ask(barrier), None).await?;
+            let (entry, why) = self.fly(key, ask(barrier, begun), None).await?;
             if entry.inputs.is_empty() {
                 return Ok((entry, why));
             }
         }
-        let mut settled = false;
+        let mut held_before: Option<Arc<Entry>> = None;
         for _ in 0..TRIES {
+            // What is asked in one round is not answered by a load that began in the round before.
+            let round = self.0.begun.load(Ordering::SeqCst);
             let barrier = self.barrier_for(key).await?;
             let (entry, why) = self.fresh(key, Need::new(barrier, begun, Mode::Fresh)).await?;
             let (mut held, mut loaded) = (true, false);
             let own = (entry.key.clone(), entry.version);
             for (input, version) in entry.closure.keys.iter().chain([&own]) {
-                let asked = self.holds(input, *version, ask(barrier)).await?;
+                let asked = self.holds(input, *version, ask(barrier, round)).await?;
                 held &= asked != Held::Not;
                 loaded |= asked == Held::Loaded;
                 if !held {
@@ -294,10 +296,13 @@ impl Cache {
                 }
             }
             // A load of one key may take long enough for another to move: they must hold together once more.
-            if held && (settled || !loaded) {
+            let is_same = |before: &Arc<Entry>| {
+                before.version == entry.version && before.closure.keys == entry.closure.keys
+            };
+            if held && (!loaded || held_before.as_ref().is_some_and(is_same)) {
                 return Ok((entry, if loaded { why } else { Why::Unchanged }));
             }
-            settled = held;
+            held_before = held.then_some(entry);
         }
         Err(LoadError::Unstable { key: key.clone(), tries: TRIES })
     }

@@ -24,6 +24,7 @@ impl EventStream {
         let secret = Secret::new(secret)?;
         let (scrubbed, names) = self.0.store.scrub(&secret).await?;
         let entries = self.0.cache.scrub(&secret);
+        self.0.groups.reread_all().await;
         let names: Vec<_> = names.into_iter().map(Invalidation::of).collect();
         let states = names.len() as u64;
         let data = json!({

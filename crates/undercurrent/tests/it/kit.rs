@@ -37,6 +37,13 @@ impl Engine {
         Self { events, store, dir }
     }
 
+    /// Returns a second handle over the same store, as if another node shared it.
+    pub(crate) fn another(&self) -> EventStream {
+        let cache = Cache::new(self.store.clone(), CacheOptions::default());
+        let (store, rules) = (self.store.clone(), RuleSet::shipped());
+        EventStream::assemble("default".to_owned(), store, cache, rules, Redactor::default())
+    }
+
     /// Registers a scripted loader for a kind of key.
     pub(crate) fn script(&self, kind: &str) -> Arc<Script> {
         let script = Arc::new(Script::new());

@@ -1,6 +1,6 @@
 //! The names of the keys of one namespace.
 
-use undercurrent_types::{Key, StreamName};
+use undercurrent_types::{Key, Name, StreamName};
 
 use super::names::Workspaces;
 
@@ -22,7 +22,8 @@ impl Keys {
         Self { workspaces: Workspaces::new(workspace), tag: tag.into(), order }
     }
 
-    fn of(&self, rest: &str) -> String {
+    /// Returns the key of this rest.
+    pub(super) fn of(&self, rest: &str) -> String {
         format!("{}:{rest}", self.tag)
     }
 
@@ -65,6 +66,11 @@ impl Keys {
 
     pub(super) fn table(&self, table: &str) -> String {
         self.of(&format!("table:{table}"))
+    }
+
+    /// The keys whose values other programs see and that depend on a name.
+    pub(super) fn plain(&self, name: &Name) -> String {
+        self.of(&format!("plain:{}", self.workspaces.outward(name.as_str())))
     }
 
     /// Whose turn it is to let go what need not be kept.

@@ -21,6 +21,9 @@ pub struct SharedStoreOptions {
     pub ca: Option<PathBuf>,
     /// The certificate that is shown to the server, and its key, both in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// For how long other programs see a value under the key `context:<key>`, as GET returns it; not at all where nothing
+    /// is said. Only on a server that stands alone, in the namespace `default`.
+    pub plain_keys: Option<Duration>,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long an answer may take.
@@ -47,6 +50,7 @@ impl SharedStoreOptions {
             prefix: "uc".to_owned(),
             ca: None,
             identity: None,
+            plain_keys: None,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(5),
             records: 100_000,

@@ -144,6 +144,10 @@ impl<'a> Draft<'a> {
             };
             call.push(format!("{by} {mark} {}", workspaces.outward(name.as_str())));
         }
+        let moved = self.batch.names.iter().filter_map(|moved| moved.name.as_key());
+        let plain: Vec<_> = moved.filter_map(|key| link.plain(key.as_str())).collect();
+        call.push(plain.len().to_string());
+        plain.into_iter().for_each(|key| call.push_key(key));
         call.push(self.batch.rows.len().to_string());
         for row in &self.batch.rows {
             let table = self.tables.of_value(row.table);
@@ -261,11 +265,12 @@ impl Link {
             answer => answer,
         };
         let answer = answer.map_err(|failed| self.not_published(failed))?;
+        let at = answer.at.clone();
         let published = draft
             .read(answer, most, &self.options.url)
             .map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
         let names = draft.batch.names.iter().map(|moved| &moved.name);
-        self.order.raise(names, published.token);
+        self.order.published(names, &at);
         Ok(published)
     }
 
@@ -286,13 +291,20 @@ fn encode(new: &NewEvent) -> (Vec<u8>, [u8; 32]) {
     let mut json = Vec::with_capacity(512);
     event.write_json_open(&mut json);
     json.push(b'}');
-    let mut id = blake3::Hasher::new();
-    id.update(event.source.as_str().as_bytes()).update(&[0]).update(event.id.as_bytes());
     let mut known_by = [0; 32];
-    known_by[..16].copy_from_slice(&id.finalize().as_bytes()[..16]);
+    known_by[..16].copy_from_slice(&id_hash(event.source.as_str(), &event.id));
     // What `Event::content_hash` returns, of the JSON that is there already.
     known_by[16..].copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
     (json, known_by)
+}
+
+/// Returns what an id of a source is found by.
+pub(super) fn id_hash(source: &str, id: &str) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(source.as_bytes()).update(&[0]).update(id.as_bytes());
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    hash
 }
 
 /// Tells a value that is empty from one that is none.

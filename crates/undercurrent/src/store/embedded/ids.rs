@@ -2,21 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use undercurrent_types::{Epoch, Seq};
 
 use super::codec::{Fields, Malformed, Out};
 use super::log::random;
-
-/// How many ids are remembered.
-pub(super) const REMEMBERED: usize = 1 << 20;
-/// For how long an id is remembered.
-pub(super) const WINDOW: Duration = Duration::from_secs(600);
+pub(super) use crate::store::{ID_WINDOW as WINDOW, REMEMBERED_IDS as REMEMBERED};
 
 /// The hash of a stream, a source and an id: 128 bits under keys that no user learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct IdKey(u64, u64);
 
 impl Hash for IdKey {
@@ -47,6 +42,7 @@ impl Hasher for AsItIs {
 }
 
 /// Makes [`IdKey`]s. Shared by all publishers, without a lock. Its keys are random, and kept in the checkpoint.
+#[derive(Clone)]
 pub(super) struct IdHasher(u64, u64);
 
 impl Default for IdHasher {
@@ -90,6 +86,11 @@ pub(super) struct Ids {
 impl Ids {
     pub(super) fn get(&self, key: IdKey) -> Option<Given> {
         self.given.get(&key).copied()
+    }
+
+    /// Returns every id that is remembered.
+    pub(super) fn all(&self) -> impl Iterator<Item = (IdKey, Given)> {
+        self.given.iter().map(|(key, given)| (*key, *given))
     }
 
     /// Remembers an id, and forgets those that the window has passed.

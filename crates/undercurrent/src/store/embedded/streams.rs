@@ -12,7 +12,8 @@ use super::codec::{Fields, Malformed, Out};
 use super::commit::{durability_code, durability_of};
 use super::control::{self, Change};
 use super::index::{Dropped, Index};
-use crate::store::{Record, Retention, StreamState};
+use crate::ablation::{Step, skips};
+use crate::store::{PublishError, Record, Retention, StreamState};
 
 /// How many events the live ring of a stream holds. A receiver that falls further behind reads on from the log. Few, since a
 /// ring takes about 30 KiB from the moment that somebody follows, and thousands of streams may be followed.
@@ -180,7 +181,7 @@ impl Stream {
         let mut left = bytes;
         let records = inner.recent.iter().skip(skip as usize).take(limit);
         let records = records.take_while(|record| {
-            let taken = left > 0 && record.cursor.seq <= visible;
+            let taken = left > 0 && (record.cursor.seq <= visible || skips(Step::VisibleOnly));
             left = left.saturating_sub(record.json.len());
             taken
         });
@@ -266,8 +267,8 @@ impl Known {
             tail_is_told: fields.u8()? != 0,
             epoch: Epoch(fields.u64()?),
             born: Epoch(fields.u64()?),
-            oldest: Seq(fields.u64()?),
-            tail: Seq(fields.u64()?),
+            oldest: fields.seq()?,
+            tail: fields.seq()?,
             retention: control::retention(fields)?,
             index: Index::decode(fields)?,
         })
@@ -296,6 +297,14 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn get(&self, name: &StreamName) -> Option<Arc<Stream>> {
         self.by_name.read().get(name).cloned()
+    }
+
+    /// Refuses more streams than there may be; the first of those that would be made is named.
+    pub(super) fn check_room(&self, name: &StreamName, new: usize, limit: usize) -> Result<(), PublishError> {
+        if self.by_name.read().len() + new > limit {
+            return Err(PublishError::TooManyStreams { stream: name.clone(), limit });
+        }
+        Ok(())
     }
 
     /// Adds a stream, with those who already follow it.

@@ -2,7 +2,7 @@
 local h, h_nonce, over, announce, key = tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local loader, names, own, deadline, own_deadline = ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[17]
 local version, inputs, state, value, rest = ARGV[18], ARGV[19], ARGV[20], ARGV[21], ARGV[22]
-local holder, lasts = ARGV[23], ARGV[24]
+local holder, lasts, plain_for = ARGV[23], ARGV[24], ARGV[25]
 
 local function answer(verdict) return {'ok', digits(pos), nonce, digits(now), verdict} end
 
@@ -38,5 +38,16 @@ if replaces and state ~= 'large' then
     deadline, 'own_deadline', own_deadline, 'looked', digits(now), 'h', digits(h), 'version', version, 'inputs', inputs,
     'state', state, 'value', value, 'rest', rest)
   redis.call('PEXPIRE', context, lasts)
+end
+if replaces and plain_for ~= '' then
+  if state == 'there' then
+    redis.call('SET', KEYS[7], value, 'PX', plain_for)
+    for i = 8, #KEYS do
+      redis.call('SADD', KEYS[i], string.sub(KEYS[7], 9))
+      redis.call('PEXPIRE', KEYS[i], plain_for)
+    end
+  else
+    redis.call('DEL', KEYS[7])
+  end
 end
 return answer('valid')

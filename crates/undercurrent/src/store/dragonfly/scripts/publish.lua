@@ -37,21 +37,19 @@ for e = 1, tonumber(arg()) do
   ids[#ids + 1] = one.id
   event[e] = one
 end
-for _, one in ipairs(stream) do
-  one.given = {}
-  if one.half then
-    local halves = {one.half == 'b' and one.b or one.a}
-    if one.older then halves = {one.a, one.b} end
-    for _, half in ipairs(halves) do
-      for from = 1, #one.ids, 1000 do
-        local to = math.min(from + 999, #one.ids)
-        local values = redis.call('HMGET', half, unpack(one.ids, from, to))
-        for i = from, to do
-          if values[i - from + 1] then one.given[one.ids[i]] = values[i - from + 1] end
-        end
-      end
+local function recall(one, half)
+  for from = 1, #one.ids, 1000 do
+    local to = math.min(from + 999, #one.ids)
+    local values = redis.call('HMGET', half, unpack(one.ids, from, to))
+    for i = from, to do
+      if values[i - from + 1] then one.given[one.ids[i]] = values[i - from + 1] end
     end
   end
+end
+for _, one in ipairs(stream) do
+  one.given = {}
+  if one.half then recall(one, one.half == 'b' and one.b or one.a) end
+  if one.older then recall(one, one.half == 'b' and one.a or one.b) end
   one.next = one.seq
 end
 local fresh = 0
@@ -83,6 +81,8 @@ for n = 1, tonumber(arg()) do
   end
   name[n] = {by = tonumber(by), mark = mark, text = text}
 end
+local plain = {}
+for i = 1, tonumber(arg()) do plain[i] = {key = key()} end
 local row = {}
 for r = 1, tonumber(arg()) do
   local t, expected = string.match(arg(), '^(%d+) (%S+)$')
@@ -152,6 +152,7 @@ for i, one in ipairs(name) do
   lines[i] = (one.by and place[one.by] and digits(place[one.by]) or '-') .. ' ' .. one.text
 end
 record(table.concat(lines, '\n'), table.concat(runs, '\n'), cause)
+for _, one in ipairs(plain) do redis.call('DEL', one.key) end
 
 for _, one in ipairs(event) do
   if one.fact and not one.dup then
