@@ -47,7 +47,7 @@ pub enum SubscribeError {
 
 /// One reader of one stream.
 ///
-/// It holds at most one page of events; the live ring keeps the last 1024 for all readers of the stream, and a reader
+/// It holds at most one page of events; the live ring keeps the last few for all readers of the stream, and a reader
 /// that falls behind it reads on from the log.
 pub struct Subscription {
     store: Arc<dyn Store>,
