@@ -33,6 +33,7 @@ enum Found {
 }
 
 /// Asks the server for the position now, and takes in what was moved until then. One at a time.
+/// In the model: `shared::node::barrier`.
 pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
     let mut failed = Failed::Unavailable("the server changes again and again".to_owned());
     for _ in 0..TRIES {

@@ -39,6 +39,7 @@ impl Claimed {
 }
 
 /// Makes a connection and claims it: INFO, CLAIM, and INFO once more with the same id.
+/// In the model: `shared::claim::connection`, `shared::claim::claim`.
 pub(super) async fn claim(
     connector: &Connector,
     options: &SharedStoreOptions,

@@ -155,6 +155,7 @@ impl Connection {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// Lets nobody use it any more. In the model: `shared::claim::cut_one`.
     pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
     }
@@ -287,6 +288,7 @@ impl Link {
     }
 
     /// Runs a script on one connection.
+    /// In the model: `shared::scripts::prove`.
     async fn run_on(&self, connection: &Connection, call: &Call<'_>) -> Result<Outcome, Failed> {
         let known = self.order.known();
         if connection.inc() != known.seen.at.inc && !skips(Step::IncarnationCompared) {
@@ -320,6 +322,7 @@ impl Link {
     /// Sends commands, and behind them the question whether the server is still the one that was claimed.
     ///
     /// A connection can outlive a demotion and a promotion back, and the answer would be one of another history.
+    /// In the model: `shared::scripts::counts`.
     async fn proven(&self, connection: &Connection, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
         let mut sent = connection.send_all(commands.iter().chain([&*REPLICATION])).await?;
         let told = sent.pop().and_then(|value| value.extract_error().ok());

@@ -39,6 +39,7 @@ impl Default for Entries {
 
 impl Entries {
     /// Asks what is kept under a key, and for the lease where nothing valid is.
+    /// In the model: `shared::scripts::read_at_store`.
     pub(super) async fn read(
         &self,
         link: &Link,
@@ -95,6 +96,7 @@ impl Entries {
     }
 
     /// Asks whether a value is good, and has it kept.
+    /// In the model: `shared::scripts::commit`.
     pub(super) async fn commit(&self, link: &Link, commit: Commit<'_>) -> Result<Committed, StoreError> {
         let Some(keep) = commit.keep else { return judge(link, commit).await };
         let Some(nonce) = link.order.nonce_of(commit.h) else {
@@ -190,6 +192,7 @@ fn committed(verdict: &str, answer: &Answer) -> Committed {
 
 /// Returns up to where something that was found valid is known to be good in the memory of this node: the floors tell
 /// what follows.
+/// In the model: `shared::scripts::kept_at`.
 fn known(answer: &Answer) -> Position {
     answer.at.at.position.min(answer.since.at.position)
 }

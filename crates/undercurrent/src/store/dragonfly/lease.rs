@@ -44,6 +44,7 @@ impl Vouched {
     }
 
     /// Stops to vouch for everything: an invalidation did not reach the server, so nobody may believe that all did.
+    /// In the model: `shared::lease::go_blind`.
     pub(super) fn withdraw(&self) {
         self.scopes.lock().clear();
     }
@@ -54,6 +55,7 @@ impl Vouched {
 }
 
 /// Renews what this node vouches for, until the store ends.
+/// In the model: `shared::lease::renew`.
 pub(super) async fn renew(shared: Arc<Shared>) {
     let every = shared.link.options.vouch / 3;
     while !shared.is_closed() {

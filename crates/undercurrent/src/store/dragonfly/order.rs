@@ -28,6 +28,7 @@ pub(super) struct Order {
 }
 
 /// What every request carries, so that a server that went back is noticed.
+/// In the model: `shared::node::Node`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     /// The position up to which the order has been applied. Moved by barriers alone, one at a time: so nothing
@@ -80,6 +81,7 @@ impl Order {
     }
 
     /// Takes in a claim: where it has another incarnation, what was known before is worth nothing.
+    /// In the model: `shared::claim::adopt`.
     pub(super) fn claimed(&self, mark: &Mark) {
         let mut known = self.known.lock();
         if mark.at.inc != known.seen.at.inc {
@@ -98,6 +100,7 @@ impl Order {
     }
 
     /// Notes the position of an answer.
+    /// In the model: `shared::node::see`.
     pub(super) fn note(&self, mark: &Mark) {
         let mut known = self.known.lock();
         if mark.at.inc != known.seen.at.inc {
@@ -137,6 +140,7 @@ impl Order {
     }
 
     /// Takes in what a barrier found that was asked when this had been applied; says whether that still is so.
+    /// In the model: `shared::node::apply`.
     pub(super) fn apply(&self, since: &Since, asked: &Mark, at: &Mark) -> bool {
         let mut known = self.known.lock();
         if *asked != known.applied {

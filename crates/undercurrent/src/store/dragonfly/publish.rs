@@ -269,6 +269,7 @@ impl<'a> Draft<'a> {
 
 impl Link {
     /// Commits a batch.
+    /// In the model: `shared::scripts::publish`.
     pub(super) async fn publish(
         &self,
         draft: &Draft<'_>,
