@@ -1,5 +1,7 @@
 //! Subscribers that do not read hold what the live ring holds, and no more. In a program of its own, since it counts what the whole process holds.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps, its helpers too")]
+
 use std::sync::Arc;
 
 use peak_alloc::PeakAlloc;
@@ -102,10 +104,6 @@ async fn held_with(stalled: usize) -> usize {
 async fn ten_of_a_thousand_subscribers_that_stall_hold_the_ring_at_most_and_miss_nothing() {
     let without = held_with(0).await;
     let with = held_with(STALLED).await;
-    println!("{without} bytes are held without, {with} with {STALLED} that stall");
     assert!(without <= NEWEST + SLACK, "{without} bytes are held of {EVENTS} events");
-    assert!(
-        with <= without + SLACK,
-        "{with} bytes are held while {STALLED} stall, {without} while none does"
-    );
+    assert!(with <= NEWEST + SLACK, "{with} bytes are held while {STALLED} stall, {without} while none does");
 }

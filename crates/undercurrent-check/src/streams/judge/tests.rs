@@ -149,7 +149,7 @@ fn an_expected_seq_is_compared_and_set() {
 fn only_what_was_asked_for_and_not_refused_is_seen() {
     let refused = append(30, Answer::Refused, 5, 6);
     let seen = page(Some(2), &[(3, 30)], true, 9, 10);
-    check(&[seen.clone()], Some("FromNowhere"));
+    check(std::slice::from_ref(&seen), Some("FromNowhere"));
     check(&[refused.clone(), seen.clone()], Some("FromNowhere"));
     check(&[expecting(5, 30, Answer::Elsewhere(None), 5, 6), seen.clone()], Some("FromNowhere"));
     check(&[refused, append(30, Answer::Unknown, 7, 8), seen.clone()], None);

@@ -51,7 +51,7 @@ async fn a_user_that_may_do_no_more_than_is_documented_is_enough() {
     assert_eq!(a.strongest(), undercurrent_types::Durability::Durable);
     super::scripts::use_all(&a).await;
     let mut live_rx = a.follow(&crate::store::contract::stream("s"));
-    publish(&*a, "s", "live").await;
+    publish(&a, "s", "live").await;
     assert_eq!(live_rx.recv().await.unwrap().id_text(), "live");
     let wrong = options(&server.url().replace("s%40cret", "wrong"));
     let error = SharedStore::open(wrong).await.err().unwrap();
@@ -96,10 +96,10 @@ async fn two_namespaces_and_two_products_share_a_server() {
     let other = SharedStoreOptions { namespace: "other".to_owned(), ..plain.clone() };
     let product = SharedStoreOptions { prefix: "product".to_owned(), ..plain.clone() };
     let [a, b, c] = [open_with(plain).await, open_with(other).await, open_with(product).await];
-    publish(&*a, "s", "1").await;
+    publish(&a, "s", "1").await;
     for store in [b, c] {
         assert!(store.streams().await.unwrap().is_empty());
-        assert!(!publish(&*store, "s", "1").await.events[0].duplicate);
+        assert!(!publish(&store, "s", "1").await.events[0].duplicate);
     }
 }
 

@@ -95,7 +95,7 @@ async fn a_flush_is_a_new_incarnation_also_where_others_have_gone_on() {
 async fn an_old_snapshot_is_a_new_incarnation() {
     let Some(server) = server().await else { return };
     let a = open(&server.url()).await;
-    publish(&*a, "s", "0").await;
+    publish(&a, "s", "0").await;
     let old = server.snapshot().await.unwrap();
     let before = before(&a).await;
     server.restart_from(&old).await.unwrap();
@@ -149,11 +149,11 @@ async fn a_publish_whose_answer_is_lost_is_there_once() {
     let Some(server) = server().await else { return };
     let proxy = Proxy::start(server.port()).await.unwrap();
     let a = open(&server.url_at(proxy.port())).await;
-    publish(&*a, "s", "1").await;
+    publish(&a, "s", "1").await;
     proxy.hold(Direction::ToClient);
     let publishing = tokio::spawn({
         let a = a.clone();
-        async move { publish(&*a, "s", "2").await }
+        async move { publish(&a, "s", "2").await }
     });
     proxy.waits(Direction::ToClient).await.unwrap();
     proxy.release(Direction::ToClient);
@@ -176,7 +176,7 @@ async fn a_row_whose_answer_is_lost_is_unknown() {
     let Some(server) = server().await else { return };
     let proxy = Proxy::start(server.port()).await.unwrap();
     let a = open(&server.url_at(proxy.port())).await;
-    publish(&*a, "s", "1").await;
+    publish(&a, "s", "1").await;
     proxy.hold(Direction::ToClient);
     let row = crate::store::RowWrite {
         table: "t",

@@ -49,8 +49,8 @@ async fn who_follows_on_one_node_gets_what_another_publishes() {
 async fn streams_rows_and_ids_are_those_of_all_nodes() {
     let Some(server) = server().await else { return };
     let [a, b] = two(&server).await;
-    let first = publish(&*a, "s", "1").await;
-    assert!(publish(&*b, "s", "1").await.events[0].duplicate);
+    let first = publish(&a, "s", "1").await;
+    assert!(publish(&b, "s", "1").await.events[0].duplicate);
     let expecting =
         |seq| batch(vec![crate::store::NewEvent { expected_seq: Some(Seq(seq)), ..new("s", "2") }]);
     assert!(matches!(b.publish(expecting(0)).await, Err(PublishError::ExpectedSeq { actual: Seq(1), .. })));

@@ -12,7 +12,7 @@ use crate::store::embedded::frame::{FRAME, Found, Frame, Kind, find};
 use crate::store::embedded::recover::open_segments;
 use crate::store::embedded::segment::{HEADER, SegmentHeader};
 use crate::store::embedded::verify::verify_on;
-use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
+use crate::store::embedded::{EmbeddedStore, Finding, FindingKind, OpenStoreError, StoreOptions};
 use crate::store::{Retention, Store, StreamSettings};
 
 fn tiny() -> StoreOptions {
