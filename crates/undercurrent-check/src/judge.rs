@@ -59,6 +59,27 @@ impl Violation {
             | Self::Unasked { read } => *read,
         }
     }
+
+    /// Returns the last changes of the leaf that it is about, of those that began before the read ended.
+    pub fn known_before<'a>(&self, history: &'a [Operation]) -> Vec<&'a Operation> {
+        let (Self::Stale { leaf: about, .. }
+        | Self::FromTheFuture { leaf: about, .. }
+        | Self::Mixed { leaf: about, .. }) = self
+        else {
+            return Vec::new();
+        };
+        let Operation::Read { end: until, .. } = history[self.read()] else { return Vec::new() };
+        let known = |one: &'a Operation| match one {
+            Operation::Write { leaf, begin: at, .. }
+            | Operation::Announce { leaf, end: at, .. }
+            | Operation::Visible { leaf, at, .. } => (leaf == about && *at < until).then_some((*at, one)),
+            Operation::Read { .. } => None,
+        };
+        // Histories of several processes stand one behind the other.
+        let mut all: Vec<_> = history.iter().filter_map(known).collect();
+        all.sort_by_key(|(at, _)| *at);
+        all[all.len().saturating_sub(8)..].iter().map(|(_, one)| *one).collect()
+    }
 }
 
 /// What must be seen from a moment on: the highest version of all steps up to it.

@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, broadcast, watch};
 use undercurrent::ablation::{Step, skips};
 use undercurrent::store::{
-    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Page,
-    PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError,
-    StoreState, StreamSettings, StreamState,
+    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Outcome,
+    Page, PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
+    StoreError, StoreState, StreamSettings, StreamState,
 };
 use undercurrent::types::Position;
 use undercurrent::{Cursor, Key, Name, StreamName, Token};
@@ -107,6 +107,15 @@ impl Store for Remote {
 
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>> {
         Box::pin(self.send(batch))
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        source: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        self.inner.outcome(stream, source, id)
     }
 
     fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {

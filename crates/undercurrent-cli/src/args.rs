@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ArgGroup, Parser, Subcommand};
-use undercurrent::store::dragonfly::{StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
 use undercurrent_types::{
     Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
@@ -58,8 +57,14 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Publish an event, or one per line of stdin, and print the acknowledgement
     Publish(Publish),
+    /// Say what became of an event: after a publish whose answer was lost
+    Outcome(Outcome),
     /// Print the events of a stream: history, then live
     Tail(Tail),
+    /// Print the events of streams as lines that `import` reads
+    Export(Export),
+    /// Publish what `export` printed; what is there already is passed over
+    Import(Import),
     /// Print a piece of context, exactly
     Get(Get),
     /// Put a piece of context that nothing loads, or the state of a task
@@ -81,7 +86,7 @@ pub(crate) enum Command {
     },
     /// Take a secret that was stored by mistake out of the log, the last states and the memory
     Scrub(Scrub),
-    /// Read every record of a data directory that no daemon has open, and say what is noteworthy; changes nothing
+    /// Check every record and every index of a data directory that no daemon has open; changes nothing
     Doctor(Doctor),
     /// Say what the daemon is doing
     Status,
@@ -117,13 +122,36 @@ pub(crate) struct Scrub {
 
 #[derive(Debug, ArgGroup)]
 #[command(after_help = "\
-Exit code 0: the log is whole; what is noteworthy is listed, with what opening will do about it. Exit code 1: something
-that was safely on disk is damaged; the error names the file and the byte. Nothing is repaired: restore the file from a
-copy. The file `checkpoint` may always be deleted.")]
+Examples:
+  undercurrent doctor --data ~/.local/state/undercurrent/default
+  undercurrent doctor --store redis://10.0.0.5:6379
+  undercurrent doctor --config undercurrent.toml      what that names, with its certificates
+  undercurrent doctor --data DIR --salvage | undercurrent import
+
+Of a data directory. Exit code 0: the log is whole; what is noteworthy is listed, with what opening will do about it.
+Exit code 1: something that was safely on disk is damaged, or the checkpoint does not say what the log says; every place
+is named with its file and byte. Opening mends by itself what a crash leaves. Damage can not be undone: restore the file
+from a copy.
+
+Of a shared store. Exit code 0: a node can use it; what it is and keeps is listed, with what that means for the
+promises. Exit code 1: a node can not, and the error says why and what to do. Nothing is changed there.")]
 pub(crate) struct Doctor {
-    /// The data directory, as `serve` and `status` print it
-    #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    /// The data directory, as `serve` and `status` print it [env: UNDERCURRENT_DATA]
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    pub(crate) data: Option<PathBuf>,
+    /// The address of a shared store; with a password give it in the environment, since others see the arguments
+    /// [env: UNDERCURRENT_STORE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The configuration of `serve`, which may name a store, its prefix and its certificates
+    #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Move a checkpoint that does not say what the log says out of the way; nothing else is ever changed
+    #[arg(long, conflicts_with_all = ["salvage", "store"])]
+    pub(crate) repair: bool,
+    /// Print every event that lies in a whole record, in order, as lines that `import` reads
+    #[arg(long, conflicts_with_all = ["json", "store"])]
+    pub(crate) salvage: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -197,7 +225,7 @@ pub(crate) struct StreamsRm {
     pub(crate) yes: bool,
 }
 
-#[derive(Debug, ArgGroup)]
+#[derive(Debug, Default, ArgGroup)]
 #[command(after_help = "\
 Examples:
   undercurrent serve .                     this project, data in the user's state directory
@@ -209,7 +237,7 @@ pub(crate) struct Serve {
     /// The directories to watch; only what lies below them can be read
     #[arg(value_name = "DIR")]
     pub(crate) roots: Vec<PathBuf>,
-    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `workspace`, `store`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[[command]]`, `[http]`; flags and environment go before it
+    /// A TOML file with `roots`, `listen`, `data`, `namespace`, `workspace`, `store`, `rules`, `secrets`, `secret_patterns`, `doubt`, `[quota]`, `[[command]]`, `[http]`; flags and environment go before it
     #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where to listen, on loopback: port 0 takes a free one [default: 127.0.0.1:7433, or a free port]
@@ -219,30 +247,15 @@ pub(crate) struct Serve {
     #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// What keeps events and context: `embedded`, a log in the data directory, or the address of a DragonflyDB, Redis or
-    /// Valkey that other nodes use too [default: embedded]
+    /// Valkey that other nodes use too; with a password give it in the environment or the file, since others see the
+    /// arguments [default: embedded]
+    // Not parsed here, where an error would repeat the text with its password.
     #[arg(long, env = "UNDERCURRENT_STORE", hide_env_values = true, value_name = "embedded|URL")]
-    pub(crate) store: Option<StoreChoice>,
+    pub(crate) store: Option<String>,
     /// What the files of this machine are called among those of other nodes of a shared store [default: a name that is
     /// drawn once and kept in the data directory]
     #[arg(long, env = "UNDERCURRENT_WORKSPACE", value_name = "NAME")]
     pub(crate) workspace: Option<String>,
-}
-
-/// What keeps events and context.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StoreChoice {
-    /// A log in the data directory; needs no server.
-    Embedded,
-    /// A server that other nodes use too.
-    Shared(StoreUrl),
-}
-
-impl std::str::FromStr for StoreChoice {
-    type Err = StoreUrlError;
-
-    fn from_str(text: &str) -> Result<Self, StoreUrlError> {
-        if text == "embedded" { Ok(Self::Embedded) } else { text.parse().map(Self::Shared) }
-    }
 }
 
 #[derive(Debug, ArgGroup)]
@@ -292,6 +305,24 @@ pub(crate) struct Publish {
 #[derive(Debug, ArgGroup)]
 #[command(after_help = "\
 Examples:
+  undercurrent publish sessions/42 --type message --id 7     the answer was lost
+  undercurrent outcome sessions/42 7                         was it published, and where?
+
+Exit code 0: it is there. Exit code 3: it is not known among the last 1048576 ids of the last 10 minutes. Exit code 4: it is
+under way. Publishing it again with the same id is safe at any time.")]
+pub(crate) struct Outcome {
+    /// The stream that it was published to
+    pub(crate) stream: StreamName,
+    /// Its id
+    pub(crate) id: String,
+    /// The component that said it [default: user/<your login>]
+    #[arg(long)]
+    pub(crate) source: Option<EventSource>,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
   undercurrent tail sessions/42
   undercurrent tail sessions/42 --json --no-follow | jq .data
   undercurrent tail local/project --from now --type 'observation.*'
@@ -322,6 +353,37 @@ pub(crate) struct Tail {
     /// End at the last event there is
     #[arg(long)]
     pub(crate) no_follow: bool,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent export > all.jsonl
+  undercurrent export 'sessions/*' > sessions.jsonl
+  undercurrent export --data ~/.local/state/undercurrent/default > all.jsonl    no daemon has it open
+
+One CloudEvent a line, in the order in which they were published, with the stream as an attribute `stream`.")]
+pub(crate) struct Export {
+    /// The stream, or with a `*` at its end all streams that begin so
+    #[arg(value_name = "STREAM|PATTERN", default_value = "*")]
+    pub(crate) streams: String,
+    /// Open this data directory as `serve` would, instead of asking a daemon
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, ArgGroup)]
+#[command(after_help = "\
+Examples:
+  undercurrent import all.jsonl
+  undercurrent export --url http://127.0.0.1:7433 | undercurrent import --url http://127.0.0.1:7434
+
+Streams, order, ids and all attributes are kept; `sequence` and `position` are assigned anew. Lines are published in
+batches, each all or none. A bad line is named, and what stands before it is published: mend it and import again.")]
+pub(crate) struct Import {
+    /// What `export` printed
+    #[arg(value_name = "FILE|-", default_value = "-")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, ArgGroup)]

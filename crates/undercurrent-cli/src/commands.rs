@@ -2,8 +2,11 @@
 
 mod context;
 mod doctor;
+mod export;
 mod groups;
+mod import;
 mod operate;
+mod outcome;
 mod publish;
 mod rules;
 mod serve;
@@ -13,7 +16,7 @@ mod work;
 
 use std::process::ExitCode;
 
-use crate::args::{Args, Command, RulesVerb};
+use crate::args::{Args, Command, Export, RulesVerb};
 use crate::failure::Failure;
 use crate::target;
 
@@ -30,7 +33,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         return rules::apply(serve, &global).await;
     }
     if let Command::Doctor(doctor) = &command {
-        return doctor::run(&doctor.data, global.json);
+        return doctor::store::run(doctor, &global).await;
+    }
+    if let Command::Export(Export { streams, data: Some(data) }) = &command {
+        return export::offline(streams, data).await;
     }
     let client = target::client(&global).await?;
     let json = global.json;
@@ -38,7 +44,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         // One is a daemon, and the others may do without.
         Command::Serve(_) | Command::Rules { .. } | Command::Doctor(_) => Ok(ExitCode::SUCCESS),
         Command::Publish(publish) => publish::run(publish, &client, json).await,
+        Command::Outcome(asked) => outcome::run(asked, &client, json).await,
         Command::Tail(tail) => tail::run(tail, &client, json).await,
+        Command::Export(export) => export::run(&export.streams, &client).await,
+        Command::Import(import) => import::run(import, &client, json).await,
         Command::Get(get) => context::get(get, &client, json).await,
         Command::Put(put) => context::put(put, &client, json).await,
         Command::Invalidate(invalidate) => context::invalidate(invalidate, &client, json).await,

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use undercurrent::cache::{CacheOptions, Doubt};
+use undercurrent::event_stream::QuotaOptions;
 use undercurrent::rules::RuleSet;
-use undercurrent::store::dragonfly::SharedStoreOptions;
+use undercurrent::store::dragonfly::{SharedStoreOptions, StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
 
-use crate::args::{Serve, StoreChoice};
+use crate::args::Serve;
 use crate::failure::Failure;
 
 /// What a configuration file may say; an unknown word is refused.
@@ -36,12 +37,18 @@ struct File {
     workspace: Option<String>,
     /// A file with rules to add to the shipped ones, relative to this one.
     rules: Option<PathBuf>,
+    /// How much each producer may publish.
+    #[serde(default)]
+    quota: QuotaOptions,
     /// Values that are never stored.
     #[serde(default)]
     secrets: Vec<String>,
     /// Whether the forms of common keys are never stored either; they are not, unless this is `false`.
     secret_patterns: Option<bool>,
 }
+
+/// For how long a plain key stands that nothing takes away.
+const PLAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a configuration file says of a store.
 #[derive(Debug, Deserialize)]
@@ -62,22 +69,46 @@ struct SharedFile {
     /// The certificate that is shown to the server, and its key.
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    /// Whether programs that know only GET see values, for some seconds each.
+    #[serde(default)]
+    plain_keys: bool,
+}
+
+/// What keeps events and context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum StoreChoice {
+    /// A log in the data directory; needs no server.
+    Embedded,
+    /// A server that other nodes use too.
+    Shared(StoreUrl),
+}
+
+impl std::str::FromStr for StoreChoice {
+    type Err = StoreUrlError;
+
+    fn from_str(text: &str) -> Result<Self, StoreUrlError> {
+        if text == "embedded" { Ok(Self::Embedded) } else { text.parse().map(Self::Shared) }
+    }
 }
 
 /// Returns how a shared store is reached, where one is chosen.
 fn shared(serve: &Serve, file: Option<StoreFile>) -> Result<Option<SharedStoreOptions>, Failure> {
-    let choice = |text: String| text.parse().map_err(|error| Failure::usage(format!("`store`: {error}")));
+    let choice = |text: &str| {
+        text.parse()
+            .map_err(|error| Failure::usage(format!("`store` is neither `embedded` nor an address: {error}")))
+    };
     let (mut chosen, rest) = match file {
         None => (StoreChoice::Embedded, None),
-        Some(StoreFile::Choice(text)) => (choice(text)?, None),
-        Some(StoreFile::Shared(shared)) => (choice(shared.url.clone())?, Some(shared)),
+        Some(StoreFile::Choice(text)) => (choice(&text)?, None),
+        Some(StoreFile::Shared(shared)) => (choice(&shared.url)?, Some(shared)),
     };
     if let Some(flag) = &serve.store {
-        chosen = flag.clone();
+        chosen = choice(flag)?;
     }
     let StoreChoice::Shared(url) = chosen else { return Ok(None) };
     let mut options = SharedStoreOptions::new(url);
-    if let Some(SharedFile { prefix, ca, cert, key, .. }) = rest {
+    if let Some(SharedFile { prefix, ca, cert, key, plain_keys, .. }) = rest {
+        options.plain_keys = plain_keys.then_some(PLAIN);
         options.prefix = prefix.unwrap_or(options.prefix);
         options.ca = ca;
         options.identity = match (cert, key) {
@@ -107,6 +138,7 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
         http: file.http,
         secrets: file.secrets,
         secret_patterns: file.secret_patterns.unwrap_or(true),
+        quota: file.quota,
         cache: CacheOptions { doubt: file.doubt, ..CacheOptions::default() },
         ..undercurrent::Config::default()
     };
@@ -193,9 +225,50 @@ mod tests {
     }
 
     #[test]
+    fn a_store_comes_from_the_file_with_its_certificates_and_the_flag_changes_its_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = "workspace = 'w'\n[store]\nurl = 'rediss://:p@a:1'\nprefix = 'x'\nca = 'ca.pem'\n\
+                    cert = 'c.pem'\nkey = 'c.key'\nplain_keys = true";
+        let given = settings(dir.path(), toml, &[]).unwrap().engine;
+        let shared = given.shared.unwrap();
+        assert_eq!((shared.url.to_string(), &*shared.prefix), ("rediss://a:1".to_owned(), "x"));
+        assert_eq!(shared.ca, Some(dir.path().join("ca.pem")));
+        assert_eq!(shared.identity, Some((dir.path().join("c.pem"), dir.path().join("c.key"))));
+        assert_eq!((shared.plain_keys, given.workspace.as_deref()), (Some(PLAIN), Some("w")));
+        let given = settings(dir.path(), toml, &["--store", "rediss://b:2"]).unwrap().engine;
+        assert_eq!(given.shared.unwrap().url.to_string(), "rediss://b:2");
+        assert!(settings(dir.path(), toml, &["--store", "embedded"]).unwrap().engine.shared.is_none());
+        for wrong in
+            ["[store]\nurl = 'redis://a'\ncert = 'c'", "[store]\nurl = 'http://a'", "[store]\nca = 'c'"]
+        {
+            assert!(settings(dir.path(), wrong, &[]).is_err(), "`{wrong}` was accepted");
+        }
+    }
+
+    #[test]
+    fn quotas_come_from_the_file_and_there_are_none_unless_it_names_some() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!settings(dir.path(), "", &[]).unwrap().engine.quota.is_limited());
+        let toml = "[quota]\nevents = 100\nbytes = '1MiB'\nburst = '5s'";
+        let quota = settings(dir.path(), toml, &[]).unwrap().engine.quota;
+        let numbers = [quota.events, quota.bytes].map(|limit| limit.unwrap().get());
+        assert_eq!((numbers, quota.burst.as_secs()), ([100, 1 << 20], 5));
+        let bytes = settings(dir.path(), "[quota]\nbytes = 'none'", &[]).unwrap().engine.quota.bytes;
+        assert_eq!(bytes, None);
+    }
+
+    #[test]
     fn a_file_that_is_not_understood_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for toml in ["root = ['a']", "roots = 'a'", "listen = '0.0.0.0:1'", "["] {
+        for toml in [
+            "[quota]\nevents = 0",
+            "[quota]\nbytes = '0'",
+            "[quota]\nburst = 1",
+            "root = ['a']",
+            "roots = 'a'",
+            "listen = '0.0.0.0:1'",
+            "[",
+        ] {
             assert!(settings(dir.path(), toml, &[]).is_err(), "`{toml}` was accepted");
         }
     }

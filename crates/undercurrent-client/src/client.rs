@@ -8,7 +8,8 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use undercurrent_types::wire::{self, header};
 use undercurrent_types::{
-    Durability, ErrorBody, ErrorCode, Event, Key, LogCursor, Name, Seq, SessionName, StreamName, Version,
+    Durability, ErrorBody, ErrorCode, Event, EventSource, Key, LogCursor, Name, Seq, SessionName, StreamName,
+    Version,
 };
 
 use crate::context::Get;
@@ -35,6 +36,8 @@ pub struct PublishOptions {
     pub expected_seq: Option<Seq>,
     /// What the stream promises, if this event creates it.
     pub durability: Option<Durability>,
+    /// For how long in all it may wait where the producer is over its quota and is told when to come again.
+    pub patience: Duration,
 }
 
 /// How a stream is set up; limits as people write them, such as `7d`, `64MiB`, `100000` or `none`.
@@ -61,6 +64,17 @@ pub struct PutOptions {
     pub tags: Vec<Name>,
     /// For how long it may be served.
     pub max_age: Option<Duration>,
+}
+
+/// Events of one stream, contiguous.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Where to go on.
+    pub next: String,
+    /// Whether the page ends at the last event that there was.
+    pub at_tail: bool,
 }
 
 impl Client {
@@ -123,7 +137,7 @@ impl Client {
         options: PublishOptions,
     ) -> Result<wire::Ack, ClientError> {
         let request = self.post_events(stream, options).header(CONTENT_TYPE, "application/cloudevents+json");
-        self.json(request.body(event.to_json())).await
+        self.patiently(request.body(event.to_json()), options.patience).await
     }
 
     /// Hands an event to those who follow the stream and its ephemeral events now; it is not kept.
@@ -161,7 +175,65 @@ impl Client {
         batch.push(b']');
         let request =
             self.post_events(stream, options).header(CONTENT_TYPE, "application/cloudevents-batch+json");
-        self.json(request.body(batch)).await
+        self.patiently(request.body(batch), options.patience).await
+    }
+
+    /// Publishes events of several streams in this order, all or none.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Client::publish_batch`] does.
+    pub async fn publish_in_order(
+        &self,
+        events: &[(StreamName, Event)],
+        patience: Duration,
+    ) -> Result<Vec<wire::Ack>, ClientError> {
+        let mut batch = b"[".to_vec();
+        for (index, (stream, event)) in events.iter().enumerate() {
+            if index > 0 {
+                batch.push(b',');
+            }
+            event.write_json_in_stream(stream, &mut batch);
+        }
+        batch.push(b']');
+        let request = self.request(Method::POST, "/v1/events");
+        let request = request.header(CONTENT_TYPE, "application/cloudevents-batch+json");
+        self.patiently(request.body(batch), patience).await
+    }
+
+    /// Reads up to 1000 events of a stream after a cursor, or from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `gone` where the cursor can not be continued, and as the daemon says.
+    pub async fn page(&self, stream: &StreamName, after: Option<&str>) -> Result<Page, ClientError> {
+        let from = after.unwrap_or("beginning");
+        let request = self.request(Method::GET, &format!("/v1/events/{stream}"));
+        let response = self.send(request.query(&[("from", from), ("limit", "1000")])).await?;
+        let named = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let missing = || self.foreign(format!("its page of events has no `{}`", header::NEXT));
+        let next = named(header::NEXT).ok_or_else(missing)?.to_owned();
+        let at_tail = named(header::AT_TAIL) == Some("true");
+        let body = response.bytes().await.map_err(|error| self.broken(error))?;
+        let events = serde_json::from_slice(&body)
+            .map_err(|error| self.foreign(format!("its page of events does not parse: {error}")))?;
+        Ok(Page { events, next, at_tail })
+    }
+
+    /// Asks what became of an event, after a publish whose answer did not come. That it is not known is final only
+    /// once no request that brings it is under way.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the daemon says.
+    pub async fn outcome(
+        &self,
+        stream: &StreamName,
+        source: &EventSource,
+        id: &str,
+    ) -> Result<wire::Outcome, ClientError> {
+        let query = [("stream", stream.as_str()), ("source", source.as_str()), ("id", id)];
+        self.json(self.request(Method::GET, "/v1/outcome").query(&query)).await
     }
 
     /// Prepares a subscription to a stream, from its beginning unless something else is said.
@@ -312,6 +384,22 @@ impl Client {
     /// Fails when none does.
     pub async fn health(&self) -> Result<wire::Health, ClientError> {
         self.json(self.request(Method::GET, "/healthz")).await
+    }
+
+    /// Sends a request as often as the daemon says when to come again, if that is within the time.
+    async fn patiently<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        mut patience: Duration,
+    ) -> Result<T, ClientError> {
+        while let Some(again) = request.try_clone() {
+            let answer = self.json(again).await;
+            let wait = answer.as_ref().err().and_then(ClientError::retry_after);
+            let Some(wait) = wait.filter(|wait| *wait <= patience) else { return answer };
+            patience -= wait;
+            tokio::time::sleep(wait).await;
+        }
+        self.json(request).await
     }
 
     fn post_events(&self, stream: &StreamName, options: PublishOptions) -> RequestBuilder {

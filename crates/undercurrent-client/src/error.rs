@@ -1,5 +1,7 @@
 //! Why a request got no answer, or not the one it wanted.
 
+use std::time::Duration;
+
 use undercurrent_types::{ErrorBody, ErrorCode};
 
 /// Why a request failed.
@@ -67,6 +69,14 @@ impl ClientError {
     /// Says whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.body().retryable
+    }
+
+    /// Returns after how long the same request may succeed, where the daemon says.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(body) => body.retry_after_ms.map(Duration::from_millis),
+            _ => None,
+        }
     }
 
     pub(crate) fn of_transport(url: &str, source: reqwest::Error) -> Self {

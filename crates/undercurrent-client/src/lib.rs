@@ -2,7 +2,8 @@
 //!
 //! A [`Client`] has a method for each thing the daemon does, with the types that the daemon itself uses. Promises that
 //! an error of the daemon arrives as its [`ErrorBody`](undercurrent_types::ErrorBody), and that a [`Subscription`]
-//! goes on after a broken connection where it stood. Never repeats a request by itself.
+//! goes on after a broken connection where it stood. Never repeats a request by itself,
+//! but for a publish that it is given patience for.
 
 mod client;
 mod context;
@@ -11,7 +12,7 @@ mod group;
 mod sse;
 mod subscription;
 
-pub use client::{Client, PublishOptions, PutOptions, StreamOptions};
+pub use client::{Client, Page, PublishOptions, PutOptions, StreamOptions};
 pub use context::{Answer, Get};
 pub use error::ClientError;
 pub use group::Group;

@@ -16,7 +16,7 @@ use undercurrent_types::ErrorCode;
 use crate::body::Bodies;
 use crate::reply::Refusal;
 use crate::server::Config;
-use crate::{context, events, groups, guard, metrics, operate, sessions, streams};
+use crate::{context, events, groups, guard, metrics, operate, outcome, sessions, streams};
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -108,8 +108,9 @@ impl App {
 /// Returns every path with its handler, behind the guard.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/v1/events", get(events::read))
+        .route("/v1/events", get(events::read).post(events::publish_all))
         .route("/v1/events/{*stream}", get(events::read).post(events::publish))
+        .route("/v1/outcome", get(outcome::outcome))
         .route("/v1/context", get(context::get).put(context::put).delete(context::invalidate))
         .route("/v1/context/changed", get(context::changed))
         .route("/v1/context/wait", get(context::wait))
@@ -139,7 +140,7 @@ async fn unknown_path(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
         format!(
-            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/scrub, /v1/status, /v1/streams, /v1/streams/STREAM, /v1/groups, /v1/groups/GROUP, /v1/groups/GROUP/fetch, /v1/groups/GROUP/ack and the like, /metrics, /healthz and /readyz"
+            "there is no path `{path}`; the paths are /v1/events, /v1/events/STREAM, /v1/outcome, /v1/context, /v1/context/changed, /v1/context/wait, /v1/invalidate, /v1/explain, /v1/changes, /v1/rules/test, /v1/scrub, /v1/status, /v1/streams, /v1/streams/STREAM, /v1/groups, /v1/groups/GROUP, /v1/groups/GROUP/fetch, /v1/groups/GROUP/ack and the like, /metrics, /healthz and /readyz"
         ),
     )
 }

@@ -55,6 +55,23 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     }
 }
 
+/// Publishes a batch of events of several streams, all or none, each with the attribute `stream`.
+pub(crate) async fn publish_all(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, sent) = request.into_parts();
+    Params::of(&parts.uri)?.finish()?;
+    let engine = app.engine()?;
+    let received = app.bodies().read(&parts.headers, sent, body::EVENTS).await?;
+    let events = incoming::in_streams(&parts.headers, &received.bytes)?;
+    let outgoing = events.into_iter().map(|(stream, event)| Outgoing {
+        stream,
+        event,
+        durability: None,
+        expected_seq: None,
+    });
+    let published = engine.publish_with(outgoing.collect(), Vec::new(), "").await;
+    published.map(|acks| json(&acks)).map_err(|error| Refusal::from(error.body()))
+}
+
 /// Hands an event to those who follow, without keeping it.
 async fn pass(
     engine: &EventStream,

@@ -6,7 +6,8 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use percent_encoding::percent_decode;
-use undercurrent_types::{Data, Event, EventError, EventSource, EventType};
+use serde_json::value::RawValue;
+use undercurrent_types::{Data, Event, EventError, EventSource, EventType, StreamName};
 
 use crate::reply::Refusal;
 
@@ -24,7 +25,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Incoming, Refusa
     let content_type = text(headers, CONTENT_TYPE.as_str())?;
     let is_binary = headers.contains_key("ce-specversion") || headers.contains_key("ce-id");
     match media_type(content_type.unwrap_or_default()).as_str() {
-        "application/cloudevents-batch+json" => Ok(Incoming::Many(Event::batch_from_json(body)?)),
+        BATCH => Ok(Incoming::Many(Event::batch_from_json(body)?)),
         "application/cloudevents+json" => one(Event::from_json(body)?),
         _ if is_binary => one(binary(headers, content_type, body)?),
         "application/json" => one(Event::from_json(body)?),
@@ -33,6 +34,28 @@ pub(crate) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Incoming, Refusa
         ))),
     }
 }
+
+/// Reads a batch of events that say which stream each is for.
+pub(crate) fn in_streams(headers: &HeaderMap, body: &Bytes) -> Result<Vec<(StreamName, Event)>, Refusal> {
+    let content_type = media_type(text(headers, CONTENT_TYPE.as_str())?.unwrap_or_default());
+    if content_type != BATCH {
+        return Err(Refusal::invalid(format!(
+            "the content type is `{content_type}`; events of several streams are sent as `{BATCH}`, each with the attribute `stream`"
+        )));
+    }
+    let events: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+        true => EventError::NotABatch,
+        false => EventError::Syntax { reason: error.to_string() },
+    })?;
+    let events = events.into_iter().enumerate().map(|(index, json)| {
+        Event::from_json_in_stream(json.get().as_bytes())
+            .map_err(|error| EventError::InBatch { index, error: Box::new(error) }.into())
+    });
+    events.collect()
+}
+
+/// The media type of several events.
+const BATCH: &str = "application/cloudevents-batch+json";
 
 fn one(event: Event) -> Result<Incoming, Refusal> {
     Ok(Incoming::One(Box::new(event)))

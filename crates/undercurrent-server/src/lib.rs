@@ -16,6 +16,7 @@ mod incoming;
 mod listen;
 mod metrics;
 mod operate;
+mod outcome;
 mod page;
 mod query;
 mod reading;

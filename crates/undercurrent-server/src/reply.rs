@@ -56,7 +56,9 @@ impl IntoResponse for Refusal {
         let mut response = json(&self.body);
         *response.status_mut() = self.status.unwrap_or(by_code);
         if self.body.retryable {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            // In whole seconds, as HTTP has it; the body is more exact.
+            let seconds = self.body.retry_after_ms.unwrap_or(1000).div_ceil(1000);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -129,6 +129,9 @@ pub struct ErrorBody {
     /// Permission to fill a key that nothing here loads, where it is not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// After how many milliseconds the same request may succeed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// The leases, of those that were named, that do not count; what was said of the others is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Lease>,
@@ -144,6 +147,7 @@ impl ErrorBody {
             oldest: None,
             index: None,
             ticket: None,
+            retry_after_ms: None,
             refused: Vec::new(),
         }
     }

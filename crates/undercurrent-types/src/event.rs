@@ -7,6 +7,7 @@
 mod data;
 mod error;
 mod extensions;
+mod in_stream;
 mod json;
 mod limits;
 mod source;

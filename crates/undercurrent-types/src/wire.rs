@@ -33,6 +33,39 @@ pub struct Ack {
     pub duplicate: bool,
 }
 
+/// What became of an event, asked by its source and id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In one word.
+    pub state: OutcomeState,
+    /// What its publisher was answered, or would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<Ack>,
+    /// How far back ids are known.
+    pub window: IdWindow,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeState {
+    /// It is in its stream, as safe as that promises.
+    Published,
+    /// An append of it waits for room: ask again.
+    UnderWay,
+    /// It was not appended within the window. A request that is still on its way may bring it.
+    NotKnown,
+}
+
+/// How far back ids are known: whichever ends first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdWindow {
+    /// The last so many.
+    pub ids: u64,
+    /// Those of the last so many seconds.
+    pub seconds: u64,
+}
+
 /// The answer to an ephemeral event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passed {

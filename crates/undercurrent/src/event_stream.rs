@@ -10,10 +10,11 @@ mod explain;
 mod group;
 pub(crate) mod health;
 mod install;
+mod outcome;
 mod publish;
+mod quota;
 mod read;
 mod read_set;
-mod redact;
 mod scrub;
 mod status;
 mod streams;
@@ -25,11 +26,14 @@ use std::sync::{Arc, OnceLock};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use undercurrent_types::wire::SourceStatus;
 use undercurrent_types::{Key, Position};
 
+use self::quota::Quota;
 use self::read_set::ReadSets;
 use crate::cache::Cache;
+pub use crate::redact::Redactor;
 use crate::rules::RuleSet;
 use crate::store::Store;
 use crate::stream::{Ephemeral, Groups};
@@ -38,9 +42,9 @@ pub use changed::{Checked, IfChanged};
 pub use error::{ContextError, ContextReason, PublishError};
 pub use group::Group;
 pub use publish::Outgoing;
+pub use quota::{OverQuota, QuotaOptions};
 pub use read::{Get, ReadKey, Reading};
 pub use read_set::SessionGet;
-pub use redact::Redactor;
 pub use scrub::ScrubError;
 pub use subscribe::Subscribe;
 
@@ -59,9 +63,15 @@ struct Parts {
     rules_at: Mutex<Option<Position>>,
     /// What this machine's files are called on a shared store.
     workspace: OnceLock<String>,
+    /// What is held until the end, such as the data directory of a node. Locked when it is given, and at the end.
+    held: Mutex<Option<Box<dyn Send>>>,
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
+    /// Set once, before anything is published; empty where producers have no limits.
+    quota: OnceLock<Quota>,
+    /// From when the times of the quota are counted.
+    begun: Instant,
     groups: Groups,
     /// What the runtime started and must stop. Locked when one is attached, asked for its health, or taken to be ended.
     sources: Mutex<Vec<Attached>>,
@@ -101,6 +111,7 @@ impl EventStream {
         let sources = Mutex::default();
         let ephemeral = Ephemeral::default();
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
+        let (quota, begun) = (OnceLock::new(), Instant::now());
         let groups = Groups::new(Arc::clone(&store));
         let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
         Self(Arc::new(Parts {
@@ -108,8 +119,11 @@ impl EventStream {
             store,
             cache,
             rules,
+            quota,
+            begun,
             rules_at,
             workspace,
+            held: Mutex::default(),
             redactor,
             read_sets,
             ephemeral,
@@ -118,10 +132,22 @@ impl EventStream {
         }))
     }
 
+    /// Sets how much each producer may publish from here on; the first call holds.
+    pub fn limit_producers(&self, options: QuotaOptions) {
+        if options.is_limited() {
+            self.0.quota.get_or_init(|| Quota::new(options));
+        }
+    }
+
     /// Says once what this machine's files are called on a shared store: a key that names it is one's own.
     pub(crate) fn name_workspace(&self, name: String) {
         // It is assembled once.
         let _ = self.0.workspace.set(name);
+    }
+
+    /// Holds something until the end.
+    pub(crate) fn hold(&self, it: impl Send + 'static) {
+        *self.0.held.lock() = Some(Box::new(it));
     }
 
     /// Returns what this machine's files are called on a shared store.
@@ -140,9 +166,10 @@ impl EventStream {
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.
-    /// Without it the sets of sessions live in memory alone.
-    pub async fn keep_read_sets(&self) {
-        self.0.read_sets.keep().await;
+    /// Without it the sets of sessions live in memory alone. Where several nodes share the store, each names itself and
+    /// keeps its own: a session belongs to the node it was read through.
+    pub async fn keep_read_sets(&self, node: Option<&str>) {
+        self.0.read_sets.keep(node).await;
     }
 
     /// Attaches a source, whose health is shown and told as events, and which ends with the handle. To be called within
@@ -173,5 +200,6 @@ impl EventStream {
         self.0.groups.end();
         self.0.read_sets.end().await;
         self.0.store.close().await;
+        drop(self.0.held.lock().take());
     }
 }

@@ -8,6 +8,7 @@
 //! - [`rules`]: which names an event makes stale; pure.
 //! - [`store`]: the one order of a namespace, its log and its streams.
 //! - [`stream`]: catch up, then follow.
+//! - [`redact`]: what must not be stored.
 //! - [`cache`]: read, flight, fill.
 //! - [`event_stream`]: publish, read, explain: the one handle, and the only place that sees both halves.
 //! - [`workspace`]: the configured roots of this machine, what lies below them and what of it is watched.
@@ -21,6 +22,7 @@ pub mod cache;
 mod dice;
 pub mod event_stream;
 pub mod loaders;
+pub mod redact;
 pub mod rules;
 pub mod runtime;
 pub mod sources;

@@ -13,6 +13,7 @@ mod horizon;
 mod kept;
 mod log;
 mod moment;
+mod outcome;
 mod record;
 mod secret;
 mod settings;
@@ -30,6 +31,7 @@ pub use horizon::{Horizon, Slot};
 pub use kept::{Commit, Keep, Kept, KeptEntry, Lease, Over, Read};
 pub use log::{LogCommit, LogPage, ReadLogError};
 pub use moment::Moment;
+pub use outcome::{ID_WINDOW, Outcome, REMEMBERED_IDS};
 pub use record::Record;
 pub(crate) use secret::in_json;
 pub use secret::{Scrubbed, Secret, SecretError};
@@ -49,6 +51,17 @@ pub trait Store: Send + Sync + 'static {
     /// first; without events nothing is waited for. The future ends when the batch is as durable as its streams
     /// promise. Dropping it earlier leaves the batch whole: committed, or not begun.
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>>;
+
+    /// Says what became of an event, by its source and id: after a publish whose answer was lost.
+    ///
+    /// An event that has its place is waited for until it is as safe as its stream promises. The answer holds over
+    /// restarts, within the window of ids.
+    fn outcome<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        source: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>>;
 
     /// Returns a position that is not below any invalidation that returned before the call, and has raised the
     /// horizon to it.
@@ -87,7 +100,7 @@ pub trait Store: Send + Sync + 'static {
         })
     }
 
-    /// Gives up the lease on a key that was not filled.
+    /// Gives up the lease on a key, if this process has it still. A commit gives it up by itself.
     fn release<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, ()> {
         let _ = key;
         Box::pin(std::future::ready(()))

@@ -14,14 +14,15 @@ use Edge::{Only, To};
 /// The modules of the engine, in the order of the data flow: each with those it may use.
 ///
 /// `runtime` and the crate root put the parts together, so they may use everything and nobody may use them.
-pub(super) const MODULES: [(&str, &[Edge]); 11] = [
+pub(super) const MODULES: [(&str, &[Edge]); 12] = [
     ("ablation", &[]),
     ("sync", &[]),
     ("rules", &[]),
     ("store", &[To("ablation"), To("sync")]),
-    ("stream", &[To("store")]),
+    ("stream", &[To("ablation"), To("store")]),
     ("cache", &[To("ablation"), To("sync"), To("store")]),
-    ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache")]),
+    ("redact", &[Only("store", &["in_json"])]),
+    ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache"), To("redact")]),
     ("workspace", &[]),
     (
         "sources",
@@ -35,7 +36,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
             Only("cache", &["Barrier", "BarrierError", "Moment"]),
         ],
     ),
-    ("loaders", &[To("ablation"), To("store"), To("cache"), To("workspace")]),
+    ("loaders", &[To("ablation"), To("store"), To("cache"), To("redact"), To("workspace")]),
     (
         "runtime",
         &[
@@ -43,6 +44,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
             To("store"),
             To("stream"),
             To("cache"),
+            To("redact"),
             To("event_stream"),
             To("workspace"),
             To("sources"),
@@ -52,16 +54,27 @@ pub(super) const MODULES: [(&str, &[Edge]); 11] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 9] = [
+pub(super) const CRATES: [(&str, &[&str]); 11] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
-    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
     // Of tests: nothing that ships is built from it.
     ("undercurrent-servers", &[]),
     ("undercurrent-client", &["undercurrent-types"]),
+    ("undercurrent-fuzz", &["undercurrent-types", "undercurrent", "undercurrent-client"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
+    (
+        "undercurrent-check",
+        &[
+            "undercurrent-types",
+            "undercurrent",
+            "undercurrent-client",
+            "undercurrent-server",
+            "undercurrent-servers",
+        ],
+    ),
+    ("undercurrent-nodes", &["undercurrent-check", "undercurrent-servers"]),
     (
         "undercurrent-cli",
         &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],

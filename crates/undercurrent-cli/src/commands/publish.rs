@@ -1,6 +1,6 @@
 //! `publish`: one event, or one per line of stdin.
 
-mod lines;
+pub(super) mod lines;
 
 use std::process::ExitCode;
 
@@ -16,7 +16,11 @@ pub(crate) async fn run(args: &Publish, client: &Client, json: bool) -> Result<E
         lines::run(args, client, json).await?;
     } else {
         let event = one_event(args)?;
-        let options = PublishOptions { expected_seq: args.expected_seq, durability: args.durability };
+        let options = PublishOptions {
+            expected_seq: args.expected_seq,
+            durability: args.durability,
+            ..PublishOptions::default()
+        };
         if args.ephemeral {
             let passed = client.publish_ephemeral(&args.stream, &event).await?;
             let text = format!("given to {} and not kept", passed.listeners);
@@ -75,7 +79,7 @@ fn is_json(media_type: &str) -> bool {
 }
 
 /// Returns the source of what is published by hand.
-fn login() -> EventSource {
+pub(super) fn login() -> EventSource {
     let login = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     let named = format!("user/{login}").parse();
     named.unwrap_or_else(|_| "user/unknown".parse().expect("it is a source"))
@@ -86,7 +90,7 @@ fn refused(error: &EventError) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-fn print(ack: &wire::Ack, json: bool) -> Result<(), Failure> {
+pub(super) fn print(ack: &wire::Ack, json: bool) -> Result<(), Failure> {
     if json {
         return output::json(ack);
     }

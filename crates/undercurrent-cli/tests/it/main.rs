@@ -5,11 +5,13 @@
 mod context;
 mod crash;
 mod doctor;
+mod export;
 mod fill;
 mod find;
 mod groups;
 mod kit;
 mod life;
+mod nodes;
 mod publish;
 mod rules;
 mod scrub;

@@ -113,3 +113,45 @@ fn a_bad_line_is_named_and_those_before_it_are_published() {
     assert_eq!((ran.code, ran.out.lines().count()), (2, 2));
     assert!(ran.err.contains("`id` is missing") && ran.err.contains("line 3"), "{ran:?}");
 }
+
+#[test]
+fn over_the_quota_one_event_fails_and_lines_wait_and_go_on() {
+    let user = User::new();
+    user.write("uc.toml", "[quota]\nevents = 1000\nburst = '0ms'");
+    let _daemon = user.serve_with(&[".", "--listen", "127.0.0.1:0", "--config", "uc.toml"]);
+    let lines: String = (0..600).map(|n| format!("{n}\n")).collect();
+    let ran = user.run_with_input(&["publish", "s", "--type", "message", "--lines"], lines.as_bytes());
+    assert_eq!(ran.lines().len(), 600);
+    let other = ["publish", "s", "--type", "message", "--source", "agent/7"];
+    let lines: String = (0..100_000).map(|n| format!("{n}\n")).collect();
+    // No file of acknowledgements is read: the first batch is enough to be over the quota for some time.
+    let mut piped = Piped::start(user.command(&[&other[..], &["--lines"]].concat()));
+    let mut stdin = piped.stdin.take().unwrap();
+    let writing = std::thread::spawn(move || drop(stdin.write_all(lines.as_bytes())));
+    piped.line();
+    let refused = loop {
+        let ran = user.run(&other);
+        if ran.code != 0 {
+            break ran;
+        }
+    };
+    refused.failed(4, "is over its quota of 1000 events a second");
+    piped.child.kill().unwrap();
+    piped.child.wait().unwrap();
+    writing.join().unwrap();
+}
+
+#[test]
+fn what_became_of_an_event_can_be_asked_by_its_id() {
+    let user = User::new();
+    let _daemon = user.serve();
+    user.run(&["outcome", "s", "one"]).failed(3, "`one` of `user/me` is not known");
+    let ack = user.run(&["publish", "s", "--type", "message", "--id", "one"]).out;
+    assert_eq!(user.run(&["outcome", "s", "one"]).out, ack);
+    let asked = user.run(&["outcome", "s", "one", "--source", "user/me", "--json"]).json();
+    assert_eq!((&asked["state"], &asked["ack"]["seq"]), (&json!("published"), &json!(1)));
+    let unknown = user.run(&["outcome", "s", "two", "--json"]);
+    assert_eq!(unknown.code, 3);
+    let unknown: Value = serde_json::from_str(&unknown.out).unwrap();
+    assert_eq!((&unknown["state"], &unknown["window"]["seconds"]), (&json!("not_known"), &json!(600)));
+}

@@ -168,3 +168,30 @@ async fn several_streams_are_read_in_one_order_page_by_page() {
         assert_eq!(refused(daemon.get(&format!("/v1/events{bad}"))).await.0, 400, "{bad}");
     }
 }
+
+#[tokio::test]
+async fn a_batch_of_several_streams_is_published_in_order_all_or_none() {
+    let daemon = Daemon::start().await;
+    let batch = |events: serde_json::Value| {
+        let request = daemon.request("POST", "/v1/events");
+        request.header("content-type", "application/cloudevents-batch+json").body(events.to_string())
+    };
+    let of = |stream: &str, id: &str| {
+        let mut event = message(id);
+        event["stream"] = stream.into();
+        event
+    };
+    let (status, body) = refused(batch(serde_json::json!([of("a", "1"), message("2")]))).await;
+    assert_eq!((status, body.index), (400, Some(1)));
+    assert!(body.message.contains("`stream` is missing"), "{body}");
+    assert!(daemon.has_no_events().await);
+    let acks = json_of(batch(serde_json::json!([of("a", "1"), of("b", "2"), of("a", "3")]))).await;
+    let seqs: Vec<_> = acks.as_array().unwrap().iter().map(|ack| (&ack["stream"], &ack["seq"])).collect();
+    assert_eq!(seqs, [(&"a".into(), &1.into()), (&"b".into(), &1.into()), (&"a".into(), &2.into())]);
+    // What a page of several streams says can be sent as it is.
+    let page = json_of(daemon.get("/v1/events?streams=a&streams=b")).await;
+    let again = json_of(batch(page)).await;
+    assert!(again.as_array().unwrap().iter().all(|ack| ack["duplicate"] == true), "{again}");
+    let wrong = daemon.request("POST", "/v1/events").header("content-type", "application/json").body("[]");
+    assert!(refused(wrong).await.1.message.contains("attribute `stream`"));
+}

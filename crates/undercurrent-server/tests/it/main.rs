@@ -9,5 +9,7 @@ mod groups;
 mod guard;
 mod kit;
 mod life;
+mod outcome;
+mod quota;
 mod refusals;
 mod streams;

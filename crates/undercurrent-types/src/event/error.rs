@@ -1,6 +1,6 @@
 //! Why a text or value is no event.
 
-use crate::{CursorError, TokenError};
+use crate::{CursorError, StreamNameError, TokenError};
 
 use super::Event;
 
@@ -30,6 +30,12 @@ pub enum EventError {
         /// Why that event is refused.
         error: Box<EventError>,
     },
+    /// It is not said which stream the event is for.
+    #[error("`stream` is missing; it names the stream that the event is for")]
+    NoStream,
+    /// The name of the stream is none.
+    #[error("`stream`: {0}")]
+    Stream(#[source] StreamNameError),
     /// A member of the object is there twice.
     #[error("`{attribute}` is there twice; send it once")]
     Duplicate {

@@ -211,23 +211,23 @@ impl Eq for Event {}
 
 /// Whether `sequence` and `position` may be there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Refused,
     Read,
 }
 
 /// The members of a JSON object as they stand, and the first that is there twice.
-struct Members {
+pub(super) struct Members {
     by_name: BTreeMap<String, Box<RawValue>>,
     duplicate: Option<String>,
 }
 
 impl Members {
-    fn parse(bytes: &[u8]) -> Result<Self, EventError> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, EventError> {
         serde_json::from_slice(bytes).map_err(|e| malformed(&e, EventError::NotAnObject))
     }
 
-    fn into_event(mut self, place: Place) -> Result<Event, EventError> {
+    pub(super) fn into_event(mut self, place: Place) -> Result<Event, EventError> {
         if let Some(name) = &self.duplicate {
             return Err(EventError::Duplicate { attribute: clip(name) });
         }
@@ -268,7 +268,7 @@ impl Members {
     }
 
     /// Takes a string out; `None` when it is absent or null.
-    fn text(&mut self, attribute: &'static str) -> Result<Option<String>, EventError> {
+    pub(super) fn text(&mut self, attribute: &'static str) -> Result<Option<String>, EventError> {
         let Some(json) = self.by_name.remove(attribute).filter(|json| json.get() != "null") else {
             return Ok(None);
         };

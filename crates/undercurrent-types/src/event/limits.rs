@@ -64,9 +64,20 @@ impl Event {
         })
     }
 
-    /// Checks the limits on size.
-    pub(super) fn check_limits(&self) -> Result<(), EventError> {
-        check_length("id", self.id.len(), Self::LONGEST_ID)?;
+    /// Returns the size that quotas count, in bytes: the attributes with their names, and the data.
+    pub fn size(&self) -> usize {
+        self.size_of_attributes() + self.data.as_ref().map_or(0, super::Data::size)
+    }
+
+    fn size_of_attributes(&self) -> usize {
+        let texts = self.texts().map(|(name, text)| name.len() + text.len());
+        let extensions = self.extensions.iter().map(|(name, json)| name.len() + extension_length(json));
+        let always = "specversion".len() + "1.0".len() + "id".len() + self.id.len();
+        always + texts.chain(extensions).sum::<usize>()
+    }
+
+    /// Returns the attributes that are texts and there, but for the id.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
             ("source", Some(self.source.as_str())),
             ("type", Some(self.ty.as_str())),
@@ -75,16 +86,19 @@ impl Event {
             ("datacontenttype", self.datacontenttype.as_deref()),
             ("dataschema", self.dataschema.as_deref()),
         ];
-        let mut together = "specversion".len() + "1.0".len() + "id".len() + self.id.len();
-        for (name, text) in texts {
-            let Some(text) = text else { continue };
+        texts.into_iter().filter_map(|(name, text)| Some((name, text?)))
+    }
+
+    /// Checks the limits on size.
+    pub(super) fn check_limits(&self) -> Result<(), EventError> {
+        check_length("id", self.id.len(), Self::LONGEST_ID)?;
+        for (name, text) in self.texts() {
             check_length(name, text.len(), Self::LONGEST_ATTRIBUTE)?;
-            together += name.len() + text.len();
         }
         for (name, json) in &self.extensions {
             check_extension_length(name, json)?;
-            together += name.len() + extension_length(json);
         }
+        let together = self.size_of_attributes();
         if together > Self::LARGEST_ATTRIBUTES {
             return Err(EventError::AttributesTooLarge { actual: together, limit: Self::LARGEST_ATTRIBUTES });
         }

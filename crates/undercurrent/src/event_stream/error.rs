@@ -2,7 +2,9 @@
 
 use undercurrent_types::{ErrorBody, ErrorCode, EventError, KeyError, StreamNameError};
 
+use super::quota::{OverQuota, wait_ms};
 use crate::cache::{LoadError, PutError, ReadError};
+use crate::redact::SecretAttribute;
 use crate::store;
 use crate::store::ReadStreamError;
 use crate::stream::{FilterError, SubscribeError};
@@ -31,6 +33,9 @@ pub enum PublishError {
         /// Which one.
         attribute: String,
     },
+    /// The producer has published too much of late.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// A name that only sources may move.
     #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
     Name(undercurrent_types::Name),
@@ -105,15 +110,22 @@ impl PublishError {
             Self::Stream(_) => (ErrorCode::InvalidStream, None),
             Self::Event { error, index } if error.is_over_limit() => (ErrorCode::TooLarge, Some(*index)),
             Self::Event { index, .. } => (ErrorCode::InvalidEvent, Some(*index)),
+            Self::OverQuota(over) => {
+                let retry_after_ms = Some(wait_ms(over.wait));
+                return ErrorBody { retry_after_ms, ..ErrorBody::new(ErrorCode::Busy, self.to_string()) };
+            }
             Self::Secret { .. } => (ErrorCode::InvalidEvent, None),
             Self::Name(_) => (ErrorCode::InvalidKey, None),
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))
             }
             Self::Store(Store::RowConflict { .. }) | Self::OtherRules => (ErrorCode::Conflict, None),
-            Self::Store(Store::TooLarge { .. } | Store::RowTooLarge { .. } | Store::TableFull { .. }) => {
-                (ErrorCode::TooLarge, None)
-            }
+            Self::Store(
+                Store::TooLarge { .. }
+                | Store::RowTooLarge { .. }
+                | Store::TableFull { .. }
+                | Store::TooManyStreams { .. },
+            ) => (ErrorCode::TooLarge, None),
             Self::Store(Store::Unavailable { .. }) => (ErrorCode::Unavailable, None),
             Self::Store(Store::TooDurable { .. }) => (ErrorCode::InvalidRequest, None),
             Self::Store(_) => (ErrorCode::StoreFailed, None),
@@ -179,5 +191,11 @@ impl FilterError {
     /// Returns the body of the answer on the wire.
     pub fn body(&self) -> ErrorBody {
         ErrorBody::new(ErrorCode::InvalidRequest, self.to_string())
+    }
+}
+
+impl From<SecretAttribute> for PublishError {
+    fn from(SecretAttribute { attribute }: SecretAttribute) -> Self {
+        Self::Secret { attribute }
     }
 }

@@ -35,8 +35,8 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// Fails when the event is invalid or the store refuses it; nothing was published then, unless the error says that
-    /// it is unknown.
+    /// Fails when the event is invalid, its producer is over its quota or the store refuses it; nothing was published
+    /// then, unless the error says that it is unknown.
     pub async fn publish<S>(&self, stream: S, event: Event) -> Result<Ack, PublishError>
     where
         S: TryInto<StreamName>,
@@ -59,6 +59,10 @@ impl EventStream {
         names: Vec<Invalidation>,
         cause: &str,
     ) -> Result<Vec<Ack>, PublishError> {
+        for (index, outgoing) in events.iter().enumerate() {
+            outgoing.event.validate().map_err(|error| PublishError::Event { index, error })?;
+        }
+        self.admit(events.iter().map(|outgoing| &outgoing.event))?;
         let mut batch = Batch::moving(names, cause);
         batch.events.reserve(events.len());
         batch.holds = self.rules_hold();
@@ -66,7 +70,6 @@ impl EventStream {
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
             let Outgoing { stream, event, durability, expected_seq } = outgoing;
-            event.validate().map_err(|error| PublishError::Event { index, error })?;
             for name in self.handle_cache_invalidation(&event) {
                 if moved.insert(name.clone()) {
                     batch.names.push(Invalidation::by(name, index));
@@ -106,16 +109,18 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// Fails when the event is invalid, an attribute carries a secret, or the store can not be asked where the stream ends.
+    /// Fails when the event is invalid, its producer is over its quota, an attribute carries a secret, or the store can not be
+    /// asked where the stream ends.
     pub async fn publish_ephemeral(&self, stream: &StreamName, event: Event) -> Result<usize, PublishError> {
         event.validate().map_err(|error| PublishError::Event { index: 0, error })?;
+        self.admit([&event])?;
         let event = self.0.redactor.redact(event)?;
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let store = &self.0.store;
         let position = store.visible().await.map_err(store::PublishError::from)?;
         let cursor = store.tail(stream).await.map_err(store::PublishError::from)?;
         let inc = store.horizon().incarnation();
-        Ok(self.0.ephemeral.publish(Record {
+        Ok(self.0.ephemeral.publish(&Record {
             stream: stream.clone(),
             cursor,
             token: Token { inc, position },
@@ -125,6 +130,14 @@ impl EventStream {
             subject: event.subject.as_deref().map(text),
             id: text(&event.id),
         }))
+    }
+
+    /// Asks the quotas of the events' producers, where there are any.
+    fn admit<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Result<(), PublishError> {
+        match self.0.quota.get() {
+            Some(quota) => Ok(quota.admit(events, self.0.begun.elapsed())?),
+            None => Ok(()),
+        }
     }
 
     /// Turns an event into the names that it makes stale, by the rules of the namespace.

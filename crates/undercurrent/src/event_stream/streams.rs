@@ -63,6 +63,7 @@ impl CreateStreamError {
     pub fn body(&self) -> ErrorBody {
         let code = match self {
             Self::OtherDurability { .. } => ErrorCode::Conflict,
+            Self::Refused(PublishReason::TooManyStreams { .. }) => ErrorCode::TooLarge,
             Self::Refused(PublishReason::Unavailable { .. }) => ErrorCode::Unavailable,
             Self::Refused(PublishReason::TooDurable { .. }) => ErrorCode::InvalidRequest,
             Self::Refused(_) => ErrorCode::StoreFailed,

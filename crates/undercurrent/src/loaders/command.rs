@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use undercurrent_types::{Key, Level};
 
 use crate::cache::{Inputs, LoadError, Loaded, Loader};
+use crate::redact::Redactor;
 use crate::workspace::Workspace;
 
 pub use declare::{Command, CommandError};
@@ -30,12 +31,15 @@ const AT_ONCE: usize = 4;
 ///
 /// An exit status other than 0 is an error that carries the status and the end of the standard error; so are too much
 /// output and too long a time, each of which kills the command with all that it has started in its process group.
+/// Secrets are taken out of both, and marks stand in their place.
 /// Nothing is said about what a command does elsewhere: it runs with the rights of this process.
 #[derive(Debug)]
 pub struct CommandLoader {
     workspace: Arc<Workspace>,
     commands: BTreeMap<String, Command>,
     turns: Semaphore,
+    /// What is taken out of all that they write.
+    redactor: Redactor,
 }
 
 impl CommandLoader {
@@ -46,7 +50,13 @@ impl CommandLoader {
     /// Fails when a command can not be run as it is declared, two have one name, or their inputs lead in a circle.
     pub fn new(workspace: Arc<Workspace>, commands: Vec<Command>) -> Result<Self, CommandError> {
         let commands = declare::check(&workspace, commands)?;
-        Ok(Self { workspace, commands, turns: Semaphore::new(AT_ONCE) })
+        let redactor = Redactor::default();
+        Ok(Self { workspace, commands, turns: Semaphore::new(AT_ONCE), redactor })
+    }
+
+    /// Has it take secrets out of what commands write, before anybody reads it.
+    pub fn with_redactor(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
     }
 
     fn declared(&self, key: &Key) -> Result<&Command, LoadError> {
@@ -70,7 +80,7 @@ impl CommandLoader {
             .real;
         let broken = |reason: String| LoadError::Broken { key: key.clone(), reason };
         let _turn = self.turns.acquire().await.map_err(|error| broken(error.to_string()))?;
-        let value = run::run(key, command, &dir).await?;
+        let value = run::run(key, command, &dir, &self.redactor).await?;
         Ok(Loaded { value: Some(value), max_age: command.max_age, ..Loaded::default() })
     }
 

@@ -210,6 +210,16 @@ pub enum PublishError {
         /// How many bytes it may have.
         bytes: usize,
     },
+    /// There are as many streams as there may be.
+    #[error(
+        "there are {limit} streams, the most there may be, and `{stream}` would be another: delete some that are not needed"
+    )]
+    TooManyStreams {
+        /// The stream that would be made.
+        stream: StreamName,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The batch is larger than one commit may be.
     #[error("the batch has {actual} bytes, and a commit has at most {limit}: send it in parts")]
     TooLarge {

@@ -14,6 +14,7 @@ mod claim;
 mod clean;
 mod connect;
 mod connection;
+mod doctor;
 mod entry;
 mod entry_text;
 mod follow;
@@ -23,6 +24,7 @@ mod log;
 mod names;
 mod options;
 mod order;
+mod outcome;
 mod plain;
 mod publish;
 mod record;
@@ -53,12 +55,16 @@ use self::lease::Vouched;
 use self::publish::Draft;
 use self::shared::Shared;
 use super::{
-    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Page,
-    PublishError, Published, Read, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
+    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Outcome,
+    Page, PublishError, Published, Read, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
     StoreError, StoreState, StreamSettings, StreamState,
 };
 
 pub use self::connect::ConnectError;
+pub use self::doctor::{
+    Latency, Meaning, Memory, Part, Persistence, Replica, Replication, SharedCheckup, SharedNamespace,
+    examine,
+};
 pub use self::options::SharedStoreOptions;
 pub use self::url::{StoreUrl, StoreUrlError};
 
@@ -133,6 +139,15 @@ impl Store for SharedStore {
 
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>> {
         Box::pin(self.publish_batch(batch))
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        source: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        Box::pin(self.link().outcome(stream, source, id))
     }
 
     fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {

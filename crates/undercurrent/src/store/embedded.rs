@@ -19,6 +19,9 @@ mod error;
 mod file;
 mod flusher;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod ids;
 mod index;
@@ -26,6 +29,7 @@ mod last;
 mod latest;
 mod log;
 mod manage;
+mod outcome;
 mod publish;
 mod queue;
 mod reader;
@@ -60,7 +64,8 @@ use undercurrent_types::{Cursor, Epoch, Key, Name, Position, Seq, StreamName, To
 use self::clean::Cleaner;
 use self::closing::Closing;
 use self::commit::CommitView;
-use self::file::{Disk, Lock, RealDisk};
+pub(crate) use self::file::Lock;
+use self::file::{Disk, RealDisk};
 use self::flusher::Flusher;
 use self::frame::Kind;
 use self::history::Source;
@@ -68,6 +73,7 @@ use self::last::{Last, Standing};
 use self::latest::State;
 use self::log::{Log, now_ms};
 use self::manage::Done;
+use self::outcome::{Awaiting, Place as IdPlace};
 use self::publish::{BLOCK, Draft};
 use self::queue::{Failure, Queue, Refused};
 use self::recover::{Sizes, recover};
@@ -75,14 +81,14 @@ use self::scrub::Scrub;
 use self::shared::{Order, ROOM, Shared};
 use self::streams::{Place, Stream, Streams};
 use super::{
-    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Page,
-    PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store, StoreError,
-    StoreState, StreamSettings, StreamState,
+    Batch, Commit, Committed, CreateStreamError, Horizon, InvalidationRecord, LogPage, NameState, Outcome,
+    Page, PublishError, Published, ReadLogError, ReadStreamError, Record, Row, Scrubbed, Secret, Store,
+    StoreError, StoreState, StreamSettings, StreamState,
 };
 use crate::ablation::{Gap, Step, gap, skips};
 
 pub use self::error::OpenStoreError;
-pub use self::verify::{Checkup, StreamCheckup, verify};
+pub use self::verify::{Checkup, Finding, FindingKind, StreamCheckup, move_aside, salvage, verify};
 
 /// About how many bytes a page of a stream has at most.
 const PAGE: usize = 1 << 20;
@@ -94,6 +100,8 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// The size of the first file.
     pub first_segment_bytes: u64,
+    /// How many streams there may be; each takes about 400 bytes of memory, and 32 for each mark of its index.
+    pub streams: usize,
     /// How many names have their last invalidation remembered.
     pub names: usize,
     /// How often streams let go what they need not keep; `None` for never.
@@ -107,6 +115,7 @@ impl Default for StoreOptions {
         Self {
             segment_bytes: 64 << 20,
             first_segment_bytes: 8 << 20,
+            streams: 1 << 18,
             names: last::NAMES,
             clean_every: Some(Duration::from_secs(60)),
             full_retry: Duration::from_secs(1),
@@ -175,8 +184,10 @@ impl EmbeddedStore {
             id_hasher: replay.id_hasher,
             horizon: Horizon::starting_at(recovered.incarnation, position),
             room: Arc::new(Semaphore::new(ROOM)),
+            awaiting: Awaiting::default(),
             order: Mutex::new(order),
             streams,
+            most_streams: options.streams,
             last: RwLock::new(Last::starting_at(position, options.names)),
             latest: replay.latest,
             history: Mutex::new(replay.history),
@@ -221,15 +232,40 @@ impl EmbeddedStore {
     async fn publish_batch(&self, batch: Batch) -> Result<Published, PublishError> {
         let shared = &self.shared;
         let draft = Draft::new(shared, batch)?;
-        let room = match shared.room_now(&draft) {
-            // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
-            None if draft.must_be_logged() => shared.room.clone().acquire_many_owned(draft.room()).await.ok(),
-            room => room,
+        let placed = match shared.room_now(&draft) {
+            None if draft.must_be_logged() => {
+                // Until it has its place, or is dropped without one.
+                let _waits = shared.awaiting.enter(draft.ids());
+                // Not asked first, since a task that has done much would be made to wait for nothing. Never closed.
+                let room = shared.room.clone().acquire_many_owned(draft.room()).await.ok();
+                shared.place(&draft, room)?
+            }
+            room => shared.place(&draft, room)?,
         };
-        let placed = shared.place(&draft, room)?;
         drop(draft);
         let Some(done_rx) = placed.done_rx else { return Ok(placed.published) };
         done(done_rx).await.map(|()| placed.published)
+    }
+
+    async fn outcome_of(&self, name: &StreamName, source: &str, id: &str) -> Result<Outcome, StoreError> {
+        let (cursor, durability, done_rx) = match self.shared.place_of(name, source, id) {
+            IdPlace::At(cursor, durability, done_rx) => (cursor, durability, done_rx),
+            IdPlace::Awaited => return Ok(Outcome::UnderWay),
+            IdPlace::Nowhere => return Ok(Outcome::NotKnown),
+        };
+        if let Some(done_rx) = done_rx {
+            match done(done_rx).await {
+                Ok(()) => {}
+                // It was taken back.
+                Err(PublishError::Full { .. }) => return Ok(Outcome::NotKnown),
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        let page = self.read_page(name, Some(outcome::before(cursor)), 1).await;
+        let record = page.ok().and_then(|page| page.records.into_iter().next());
+        let token =
+            record.map_or_else(|| self.shared.token(self.shared.horizon.applied()), |record| record.token);
+        Ok(Outcome::Published { cursor, token, durability })
     }
 
     async fn create(
@@ -375,6 +411,11 @@ async fn done(done_rx: Done) -> Result<(), PublishError> {
     }
 }
 
+/// Takes a data directory for this process, for those who keep something else in it than a store.
+pub(crate) fn lock(dir: &Path) -> Result<Lock, OpenStoreError> {
+    take_lock(&RealDisk, dir)
+}
+
 fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Lock, OpenStoreError> {
     let path = dir.join("LOCK");
     let lock = disk.lock(&path).map_err(OpenStoreError::io(&path, "locked"))?;
@@ -455,6 +496,15 @@ impl Store for EmbeddedStore {
 
     fn publish(&self, batch: Batch) -> BoxFuture<'_, Result<Published, PublishError>> {
         Box::pin(self.publish_batch(batch))
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        source: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        Box::pin(self.outcome_of(stream, source, id))
     }
 
     fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {

@@ -1,38 +1,46 @@
 //! Events that only live subscribers get: never on disk, without a seq, and moving no cursor.
 
+mod mailbox;
+
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use undercurrent_types::{Seq, StreamName};
 
+use self::mailbox::Mailbox;
+use super::filter::Filter;
 use super::subscribe::{Delivery, SubscribeError, Subscription};
 use crate::store::Record;
 
-/// How many ephemeral events wait for a slow subscriber. It loses the oldest, and is told how many.
-const WAITING: usize = 256;
 /// How many subjects a subscriber remembers the last fact of.
 const SUBJECTS: usize = 1024;
 
-/// The live rings of ephemeral events, one for each stream that somebody follows so.
+/// Those who follow streams with their ephemeral events; a stream is there while somebody does.
 ///
-/// A mutex: held for one look-up by those who publish and those who begin to follow.
+/// A mutex: held for a look-up by those who begin to follow, and by those who publish until each follower has the event
+/// in its mailbox, so that all get events in one order.
 #[derive(Default)]
-pub struct Ephemeral(Mutex<HashMap<StreamName, broadcast::Sender<Record>>>);
+pub struct Ephemeral(Mutex<HashMap<StreamName, Vec<Weak<Mailbox>>>>);
 
 impl Ephemeral {
     /// Hands an event to those who follow its stream, and says how many they are. Its cursor is the last event that
-    /// the stream had when it was published.
-    pub fn publish(&self, event: Record) -> usize {
-        let rings = self.0.lock();
-        rings.get(&event.stream).and_then(|ring| ring.send(event).ok()).unwrap_or(0)
+    /// the stream had when it was published. Nobody is waited for.
+    pub fn publish(&self, event: &Record) -> usize {
+        let following = self.0.lock();
+        let mailboxes = following.get(&event.stream).into_iter().flatten().filter_map(Weak::upgrade);
+        mailboxes.map(|mailbox| mailbox.put(event)).count()
     }
 
-    fn follow(&self, stream: &StreamName) -> broadcast::Receiver<Record> {
-        let mut rings = self.0.lock();
-        rings.retain(|_, ring| ring.receiver_count() > 0);
-        rings.entry(stream.clone()).or_insert_with(|| broadcast::channel(WAITING).0).subscribe()
+    fn follow(&self, stream: &StreamName, filter: Filter) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox::new(filter));
+        let mut following = self.0.lock();
+        following.retain(|_, mailboxes| {
+            mailboxes.retain(|mailbox| mailbox.strong_count() > 0);
+            !mailboxes.is_empty()
+        });
+        following.entry(stream.clone()).or_default().push(Arc::downgrade(&mailbox));
+        mailbox
     }
 }
 
@@ -41,20 +49,22 @@ impl Ephemeral {
 pub enum Live {
     /// What the stream brings.
     Kept(Delivery),
-    /// An ephemeral event, and how many before it were dropped because the subscriber was slow.
+    /// An ephemeral event, and how many before it were dropped because the subscriber was slow: those of its subject,
+    /// or others of which none is left to say so.
     Ephemeral(Record, u64),
 }
 
 /// One reader of a stream and, once it is live, of its ephemeral events.
 ///
-/// An ephemeral event is left out once an event of the stream with the same `subject` has been given that was
-/// published after it: the fact stands for what led to it.
+/// Of a reader that is slow 256 events wait. What is more is coalesced: the oldest that has a newer one of the same
+/// subject goes, so the last word about each subject stays, and it says how many went before it. An ephemeral event is
+/// left out once an event of the stream with the same `subject` has been given that was published after it: the fact
+/// stands for what led to it.
 pub struct LiveSubscription {
     kept: Subscription,
-    passing: broadcast::Receiver<Record>,
+    passing: Arc<Mailbox>,
     /// Whether the history has been given.
     is_live: bool,
-    dropped: u64,
     /// The last event about each subject; at most [`SUBJECTS`], then forgotten together, which costs a late token.
     facts: HashMap<Box<str>, Seq>,
 }
@@ -62,8 +72,8 @@ pub struct LiveSubscription {
 impl LiveSubscription {
     /// Adds ephemeral events to a subscription that has not been read yet.
     pub fn new(kept: Subscription, ephemeral: &Ephemeral) -> Self {
-        let passing = ephemeral.follow(kept.stream());
-        Self { kept, passing, is_live: false, dropped: 0, facts: HashMap::new() }
+        let passing = ephemeral.follow(kept.stream(), kept.wanted().clone());
+        Self { kept, passing, is_live: false, facts: HashMap::new() }
     }
 
     /// Waits for what comes next; what the stream brings goes first. Dropping the future loses nothing that is kept.
@@ -73,21 +83,17 @@ impl LiveSubscription {
     /// Fails as [`Subscription::next`] does.
     pub async fn next(&mut self) -> Result<Live, SubscribeError> {
         loop {
-            let passing = tokio::select! {
+            let (event, dropped) = tokio::select! {
                 biased;
                 kept = self.kept.next() => {
                     let kept = kept?;
                     self.note(&kept);
                     return Ok(Live::Kept(kept));
                 }
-                passing = self.passing.recv(), if self.is_live => passing,
+                passing = self.passing.take(), if self.is_live => passing,
             };
-            match passing {
-                Ok(event) if self.is_superseded(&event) || !self.kept.wants(&event) => {}
-                Ok(event) => return Ok(Live::Ephemeral(event, std::mem::take(&mut self.dropped))),
-                Err(RecvError::Lagged(count)) => self.dropped += count,
-                // The rings live as long as somebody follows them.
-                Err(RecvError::Closed) => self.is_live = false,
+            if !self.is_superseded(&event) {
+                return Ok(Live::Ephemeral(event, dropped));
             }
         }
     }
@@ -102,7 +108,7 @@ impl LiveSubscription {
                 self.facts.insert(subject.into(), record.cursor.seq);
             }
             Delivery::CaughtUp(_) => {
-                self.passing = self.passing.resubscribe();
+                self.passing.empty();
                 self.is_live = true;
             }
             Delivery::Gap(_) => {}

@@ -70,3 +70,40 @@ async fn a_slow_subscriber_is_told_how_many_were_dropped() {
     assert_eq!(next(&mut reader).await, ("44".to_owned(), Some(44)));
     assert_eq!(next(&mut reader).await, ("45".to_owned(), Some(0)));
 }
+
+#[tokio::test]
+async fn a_slow_subscriber_is_given_the_last_word_about_each_subject_and_what_it_filters_out_takes_no_room() {
+    let engine = Engine::open();
+    let stream = "s".parse().unwrap();
+    let filter = undercurrent::stream::Filter::default().with_subject("call-*").unwrap();
+    let mut reader = engine.events.subscribe("s").filter(filter).with_ephemeral().await.unwrap();
+    while !matches!(reader.next().await.unwrap(), Live::Kept(Delivery::CaughtUp(_))) {}
+    engine.events.publish_ephemeral(&stream, about("progress 0", "call-1")).await.unwrap();
+    engine.events.publish_ephemeral(&stream, about("other", "call-2")).await.unwrap();
+    for n in 1..=1000 {
+        engine.events.publish_ephemeral(&stream, about(&format!("progress {n}"), "call-1")).await.unwrap();
+        engine.events.publish_ephemeral(&stream, about("noise", "note-1")).await.unwrap();
+    }
+    assert_eq!(next(&mut reader).await, ("other".to_owned(), Some(0)));
+    assert_eq!(next(&mut reader).await, ("progress 746".to_owned(), Some(746)));
+    for n in 747..=1000 {
+        assert_eq!(next(&mut reader).await, (format!("progress {n}"), Some(0)));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_does_not_take_room_from_another() {
+    let engine = Engine::open();
+    let stream = "s".parse().unwrap();
+    let (mut slow, mut quick) = (live(&engine).await, live(&engine).await);
+    for n in 0..300 {
+        assert_eq!(
+            engine.events.publish_ephemeral(&stream, about(&n.to_string(), "call-1")).await.unwrap(),
+            2
+        );
+        assert_eq!(next(&mut quick).await, (n.to_string(), Some(0)));
+    }
+    assert_eq!(next(&mut slow).await, ("44".to_owned(), Some(44)));
+    drop(slow);
+    assert_eq!(engine.events.publish_ephemeral(&stream, about("last", "call-1")).await.unwrap(), 1);
+}

@@ -13,6 +13,7 @@ mod loads;
 mod nodes;
 mod pattern;
 mod put;
+mod quota;
 mod sessions;
 mod stream;
 mod wait;

@@ -1,6 +1,7 @@
 //! `publish --lines`: the lines of stdin in order, as many at once as are there.
 
 use std::io::{self, BufRead};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use undercurrent_client::{Client, PublishOptions};
@@ -11,16 +12,16 @@ use crate::args::Publish;
 use crate::failure::Failure;
 
 /// How many lines are read ahead of the daemon, and the most that are sent at once; a writer that is faster waits.
-const LINES: usize = 256;
+pub(in crate::commands) const AT_ONCE: usize = 256;
 /// A batch that has reached this many bytes is sent.
-const BYTES: usize = 1 << 20;
+pub(in crate::commands) const BYTES: usize = 1 << 20;
 
-/// A line of stdin with its number, from 1.
-type Line = (usize, io::Result<Vec<u8>>);
+/// A line with its number, from 1.
+pub(in crate::commands) type Line = (usize, io::Result<Vec<u8>>);
 
 /// Publishes every line. What stands before a bad line is published, so that it can be mended and the rest sent.
 pub(super) async fn run(args: &Publish, client: &Client, json: bool) -> Result<(), Failure> {
-    let mut lines_rx = read_stdin()?;
+    let mut lines_rx = read(io::stdin())?;
     let mut batch = Batch { args, client, json, events: Vec::new(), numbers: Vec::new(), published: 0 };
     while let Some(first) = lines_rx.recv().await {
         let mut bytes = 0;
@@ -35,7 +36,7 @@ pub(super) async fn run(args: &Publish, client: &Client, json: bool) -> Result<(
                     return Err(batch.blame(failure, number));
                 }
             }
-            if batch.events.len() < LINES && bytes < BYTES {
+            if batch.events.len() < AT_ONCE && bytes < BYTES {
                 next = lines_rx.try_recv().ok();
             }
         }
@@ -65,7 +66,12 @@ impl Batch<'_> {
         if self.events.is_empty() {
             return Ok(());
         }
-        let options = PublishOptions { expected_seq: None, durability: self.args.durability };
+        let options = PublishOptions {
+            durability: self.args.durability,
+            // Whoever writes the lines waits in turn.
+            patience: Duration::MAX,
+            ..PublishOptions::default()
+        };
         let acks = self.client.publish_batch(&self.args.stream, &self.events, options).await;
         let acks =
             acks.map_err(|error| match error.body().index.and_then(|index| self.numbers.get(index)) {
@@ -98,18 +104,20 @@ fn event_of(args: &Publish, line: &[u8]) -> Result<Event, Failure> {
     Ok(event)
 }
 
-/// Reads stdin on a thread of its own, since it may have to wait; empty lines are passed over.
-fn read_stdin() -> Result<mpsc::Receiver<Line>, Failure> {
-    let (lines_tx, lines_rx) = mpsc::channel(LINES);
+/// Reads lines on a thread of its own, since it may have to wait; empty lines are passed over.
+pub(in crate::commands) fn read(
+    from: impl io::Read + Send + 'static,
+) -> Result<mpsc::Receiver<Line>, Failure> {
+    let (lines_tx, lines_rx) = mpsc::channel(AT_ONCE);
     let read = move || {
-        for (index, line) in io::stdin().lock().split(b'\n').enumerate() {
+        for (index, line) in io::BufReader::new(from).split(b'\n').enumerate() {
             let is_empty = line.as_ref().is_ok_and(|line| line.trim_ascii().is_empty());
             if !is_empty && lines_tx.blocking_send((index + 1, line)).is_err() {
                 return;
             }
         }
     };
-    let thread = std::thread::Builder::new().name("stdin".to_owned()).spawn(read);
-    thread.map_err(|error| Failure::internal(format!("no thread for stdin: {error}")))?;
+    let thread = std::thread::Builder::new().name("lines".to_owned()).spawn(read);
+    thread.map_err(|error| Failure::internal(format!("no thread for the lines: {error}")))?;
     Ok(lines_rx)
 }

@@ -30,7 +30,8 @@ impl EventStream {
     /// says counts as given, and is not said again; what is `unknown` stays until it can be read.
     pub async fn changes(&self, session: &SessionName, ack: bool) -> Notice {
         let sets = &self.0.read_sets;
-        let synced = self.0.cache.wait_for_all().await;
+        // Of what other nodes moved, memory knows as far as it has asked.
+        let synced = self.0.cache.wait_for_all().await && self.0.store.barrier().await.is_ok();
         let Some((keys, unsure)) = sets.given(session) else {
             return Notice {
                 session: session.clone(),

@@ -11,9 +11,13 @@ use undercurrent_types::Key;
 
 use super::Command;
 use crate::cache::LoadError;
+use crate::redact::{Chunks, Redactor};
 
 /// How many bytes of the end of the standard error an error carries.
 const LAST: usize = 2 << 10;
+
+/// How much is read at once.
+const CHUNK: usize = 16 << 10;
 
 /// What of the environment a command inherits.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -21,14 +25,27 @@ const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
 /// Runs a command and returns what it wrote. It has ended when it has exited and nobody holds its output open.
 ///
 /// When the future is dropped, or ends with an error, everything in the command's process group is killed.
-pub(super) async fn run(key: &Key, command: &Command, dir: &Path) -> Result<Bytes, LoadError> {
+pub(super) async fn run(
+    key: &Key,
+    command: &Command,
+    dir: &Path,
+    redactor: &Redactor,
+) -> Result<Bytes, LoadError> {
     let limit = command.timeout;
-    let ended = tokio::time::timeout(limit, run_to_end(key, command, dir)).await;
+    let ended = tokio::time::timeout(limit, run_to_end(key, command, dir, redactor)).await;
     ended.unwrap_or_else(|_| Err(LoadError::TimedOut { key: key.clone(), limit }))
 }
 
-async fn run_to_end(key: &Key, command: &Command, dir: &Path) -> Result<Bytes, LoadError> {
-    let failed = |reason: String| LoadError::Failed { key: key.clone(), reason };
+async fn run_to_end(
+    key: &Key,
+    command: &Command,
+    dir: &Path,
+    redactor: &Redactor,
+) -> Result<Bytes, LoadError> {
+    let failed = |reason: String| {
+        let (reason, _) = redactor.take_out(reason.as_bytes());
+        LoadError::Failed { key: key.clone(), reason: String::from_utf8_lossy(&reason).into_owned() }
+    };
     let words = command.run.join(" ");
     let broken = |error: io::Error| failed(format!("running `{words}` in `{}`: {error}", dir.display()));
     let mut child = prepare(command, dir).spawn().map_err(broken)?;
@@ -37,7 +54,8 @@ async fn run_to_end(key: &Key, command: &Command, dir: &Path) -> Result<Bytes, L
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (written, last) = tokio::try_join!(
         async {
-            let written = read_up_to(stdout, command.output_limit).await.map_err(broken)?;
+            let written =
+                read_up_to(stdout, command.output_limit, redactor.chunks()).await.map_err(broken)?;
             written.ok_or_else(|| LoadError::TooLarge {
                 key: key.clone(),
                 actual: command.output_limit + 1,
@@ -72,13 +90,28 @@ fn prepare(command: &Command, dir: &Path) -> tokio::process::Command {
     prepared
 }
 
-/// Reads to the end; `None` as soon as there is more than allowed.
-async fn read_up_to(from: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+/// Reads to the end, without what is secret; `None` as soon as there is more than allowed.
+async fn read_up_to(
+    from: Option<impl AsyncRead + Unpin>,
+    limit: u64,
+    mut chunks: Chunks,
+) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    if let Some(from) = from {
-        from.take(limit + 1).read_to_end(&mut bytes).await?;
+    let Some(mut from) = from else { return Ok(Some(bytes)) };
+    let mut buffer = vec![0; CHUNK];
+    let mut left = limit;
+    loop {
+        match from.read(&mut buffer).await? {
+            0 => break,
+            read if read as u64 > left => return Ok(None),
+            read => {
+                left -= read as u64;
+                bytes.extend(chunks.push(&buffer[..read]));
+            }
+        }
     }
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    bytes.extend(chunks.finish());
+    Ok(Some(bytes))
 }
 
 /// Reads to the end and keeps the last bytes.

@@ -385,3 +385,24 @@ fn a_level_that_the_inputs_can_not_give_is_refused() {
         assert_eq!(loader.offers(&key, Level::Verified).is_ok(), verified, "{name} verified");
     }
 }
+
+#[tokio::test]
+async fn secrets_leave_what_a_command_writes_and_the_reason_of_its_failure() {
+    let tree = Tree::new();
+    let script = "printf 'a hunter2-'; printf 'hunter2 b\\n'; printf 'AK'; printf 'IAABCDEFGH23456789'; \
+                  echo 'for hunter2-hunter2' >&2; exit $CODE";
+    for code in ["0", "3"] {
+        let mut command = tree.script("tell", script);
+        command.env.insert("CODE".to_owned(), code.to_owned());
+        let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).with_patterns();
+        let loader = tree.loader(vec![command]).unwrap().with_redactor(redactor);
+        let key = key("command:tell");
+        match loader.load(&key, &Inputs::none(&key)).await {
+            Ok(loaded) => assert_eq!(loaded.value.unwrap(), "a [redacted] b\n[redacted:aws]"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains("for [redacted]") && !error.contains("hunter2-hunter2"), "{error}");
+            }
+        }
+    }
+}

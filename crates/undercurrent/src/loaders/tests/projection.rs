@@ -44,6 +44,15 @@ impl Store for Settling {
         unreachable!("a loader publishes nothing")
     }
 
+    fn outcome<'a>(
+        &'a self,
+        _: &'a StreamName,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        unreachable!("a loader publishes nothing")
+    }
+
     fn barrier(&self) -> BoxFuture<'_, Result<Token, StoreError>> {
         unreachable!("the cache has asked")
     }

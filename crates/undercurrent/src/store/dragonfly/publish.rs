@@ -120,17 +120,12 @@ impl<'a> Draft<'a> {
             call.push_key(keys.table(table));
         }
         call.push(self.events.len().to_string());
-        for (new, (json, known_by)) in self.batch.events.iter().zip(&self.events) {
-            let stream = self.streams.of_value(&new.stream);
-            let expected = new.expected_seq.map_or("-".to_owned(), |seq| seq.to_string());
-            let fact = new.latest.as_ref().map(|(key, value)| (self.facts.of_value(key), value));
-            let place = fact.map_or("-".to_owned(), |(place, _)| place.to_string());
-            call.push(format!("{stream} {expected} {place}"));
-            call.push_bytes(&known_by[..]);
-            call.push_bytes(&json[..]);
-            if let Some((_, value)) = fact {
-                call.push_bytes(marked(value.as_deref()));
-            }
+        let known_by: Vec<u8> = self.events.iter().flat_map(|(_, known_by)| *known_by).collect();
+        call.push_bytes(known_by);
+        call.push(self.heads());
+        self.events.iter().for_each(|(json, _)| call.push_bytes(&json[..]));
+        for (_, value) in self.batch.events.iter().filter_map(|new| new.latest.as_ref()) {
+            call.push_bytes(marked(value.as_deref()));
         }
         let only = (self.events.len() == 1).then_some(0);
         call.push(self.batch.names.len().to_string());
@@ -167,6 +162,20 @@ impl<'a> Draft<'a> {
         call
     }
 
+    /// Says of each event where it goes, what it expects and what it tells; nothing where all say the same.
+    fn heads(&self) -> String {
+        let is_plain = |new: &NewEvent| new.expected_seq.is_none() && new.latest.is_none();
+        if self.streams.values.len() <= 1 && self.batch.events.iter().all(is_plain) {
+            return String::new();
+        }
+        let head = |new: &NewEvent| {
+            let expected = new.expected_seq.map_or("-".to_owned(), |seq| seq.to_string());
+            let fact = new.latest.as_ref().map(|(key, _)| self.facts.of_value(key).to_string());
+            format!("{} {expected} {}", self.streams.of_value(&new.stream), fact.as_deref().unwrap_or("-"))
+        };
+        self.batch.events.iter().map(head).collect::<Vec<_>>().join("\n")
+    }
+
     fn read(
         &self,
         Answer { at, mut rest, .. }: Answer,
@@ -177,23 +186,34 @@ impl<'a> Draft<'a> {
         if rest.text()? == "no" {
             return Ok(Err(self.refusal(&mut rest, most, place)?));
         }
+        // For each stream its epoch, what it promises, and the seq that the next of its events has.
         let mut streams = Vec::new();
         for _ in &self.streams.values {
             let told = rest.text()?;
-            let parse = || {
-                let (born, rank) = told.split_once(' ')?;
-                Some((epoch(inc, born.parse().ok()?), durability(rank.parse().ok()?)))
-            };
-            streams.push(parse().ok_or_else(|| Malformed(told.clone()))?);
+            let mut words = told.split(' ').map(str::parse::<u64>);
+            let mut next = || words.next()?.ok();
+            let parse = |(born, rank, seq)| (epoch(inc, born), durability(rank as u8), Seq(seq));
+            let told = next().zip(next()).zip(next()).map(|((born, rank), seq)| parse((born, rank, seq)));
+            streams.push(told.ok_or_else(|| Malformed("what is said of a stream".to_owned()))?);
         }
-        let mut events = Vec::new();
-        for new in &self.batch.events {
+        let mut repeated = HashMap::new();
+        while rest.left() > 0 {
             let told = rest.text()?;
-            let (seq, duplicate) = told.split_once(' ').ok_or_else(|| Malformed(told.clone()))?;
-            let seq = Seq(seq.parse().map_err(|_| Malformed(told.clone()))?);
-            let (epoch, durability) = streams[self.streams.of_value(&new.stream) - 1];
-            let cursor = Cursor { epoch, seq };
-            events.push(PublishedEvent { cursor, durability, duplicate: duplicate == "d" });
+            let parse =
+                |(index, seq): (&str, &str)| Some((index.parse::<usize>().ok()?, Seq(seq.parse().ok()?)));
+            let (index, seq) = told.split_once(' ').and_then(parse).ok_or_else(|| Malformed(told.clone()))?;
+            repeated.insert(index, seq);
+        }
+        let mut events = Vec::with_capacity(self.events.len());
+        for (index, new) in self.batch.events.iter().enumerate() {
+            let (epoch, durability, last) = &mut streams[self.streams.of_value(&new.stream) - 1];
+            let before = repeated.get(&index).copied();
+            let seq = before.unwrap_or_else(|| {
+                *last = last.next();
+                *last
+            });
+            let cursor = Cursor { epoch: *epoch, seq };
+            events.push(PublishedEvent { cursor, durability: *durability, duplicate: before.is_some() });
         }
         Ok(Ok(Published { token: at.at, events }))
     }
@@ -265,11 +285,12 @@ impl Link {
             answer => answer,
         };
         let answer = answer.map_err(|failed| self.not_published(failed))?;
+        let at = answer.at.clone();
         let published = draft
             .read(answer, most, &self.options.url)
             .map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
         let names = draft.batch.names.iter().map(|moved| &moved.name);
-        self.order.raise(names, published.token);
+        self.order.published(names, &at);
         Ok(published)
     }
 
@@ -290,13 +311,20 @@ fn encode(new: &NewEvent) -> (Vec<u8>, [u8; 32]) {
     let mut json = Vec::with_capacity(512);
     event.write_json_open(&mut json);
     json.push(b'}');
-    let mut id = blake3::Hasher::new();
-    id.update(event.source.as_str().as_bytes()).update(&[0]).update(event.id.as_bytes());
     let mut known_by = [0; 32];
-    known_by[..16].copy_from_slice(&id.finalize().as_bytes()[..16]);
+    known_by[..16].copy_from_slice(&id_hash(event.source.as_str(), &event.id));
     // What `Event::content_hash` returns, of the JSON that is there already.
     known_by[16..].copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
     (json, known_by)
+}
+
+/// Returns what an id of a source is found by.
+pub(super) fn id_hash(source: &str, id: &str) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(source.as_bytes()).update(&[0]).update(id.as_bytes());
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    hash
 }
 
 /// Tells a value that is empty from one that is none.

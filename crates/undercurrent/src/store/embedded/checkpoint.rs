@@ -51,18 +51,10 @@ pub(super) struct Reach {
 impl Checkpoint {
     /// Reads the checkpoint of a log with these segments, oldest first; none if there is none that fits them.
     pub(super) fn load(disk: &dyn Disk, dir: &Path, all: &[Arc<Segment>]) -> Option<Self> {
-        is_there(disk, dir).ok()?.then_some(())?;
-        let loaded = read(disk, &dir.join(CHECKPOINT)).and_then(|bytes| {
-            let checkpoint = decode(&bytes, all);
-            checkpoint.map_err(|Malformed| io::Error::other("it is damaged, or of another log or version"))
-        });
-        match loaded {
-            Ok(checkpoint) => Some(checkpoint),
-            Err(e) => {
-                tracing::warn!(reason = %e, "the checkpoint can not be used: the whole log is read");
-                None
-            }
-        }
+        examine(disk, dir, all).unwrap_or_else(|reason| {
+            tracing::warn!(%reason, "the checkpoint can not be used: the whole log is read");
+            None
+        })
     }
 
     /// Begins before the first record.
@@ -118,6 +110,37 @@ impl Checkpoint {
     }
 }
 
+/// Why a checkpoint is passed over. The log alone says everything.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("it can not be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("it is of format {0}, which a newer version of Undercurrent wrote")]
+    Newer(u32),
+    #[error("it is of another log")]
+    Other,
+    #[error("it is damaged")]
+    Damaged,
+}
+
+impl From<Malformed> for Unusable {
+    fn from(_: Malformed) -> Self {
+        Self::Damaged
+    }
+}
+
+/// Reads the checkpoint of a log with these segments, oldest first; none if there is none.
+pub(super) fn examine(
+    disk: &dyn Disk,
+    dir: &Path,
+    all: &[Arc<Segment>],
+) -> Result<Option<Checkpoint>, Unusable> {
+    if !is_there(disk, dir)? {
+        return Ok(None);
+    }
+    decode(&read(disk, &dir.join(CHECKPOINT))?, all).map(Some)
+}
+
 /// Removes the checkpoint, if there is one.
 pub(super) fn remove(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     if is_there(disk, dir)? {
@@ -136,17 +159,23 @@ pub(super) fn history_from(all: &[Arc<Segment>]) -> u64 {
     all.get(all.len().saturating_sub(3)).map_or(0, |segment| segment.header.base)
 }
 
-fn decode(bytes: &[u8], all: &[Arc<Segment>]) -> Result<Checkpoint, Malformed> {
+fn decode(bytes: &[u8], all: &[Arc<Segment>]) -> Result<Checkpoint, Unusable> {
     let mut fields = Fields::of(bytes);
     let (magic, format, crc) = (fields.take(8)?, fields.u32()?, fields.u32()?);
-    if magic != MAGIC || format != FORMAT || crc32c::crc32c(&bytes[HEAD..]) != crc {
-        return Err(Malformed);
+    if magic != MAGIC || format == 0 {
+        return Err(Unusable::Damaged);
+    }
+    if format > FORMAT {
+        return Err(Unusable::Newer(format));
+    }
+    if crc32c::crc32c(&bytes[HEAD..]) != crc {
+        return Err(Unusable::Damaged);
     }
     let (incarnation, base, salt) = (fields.u64()?, fields.u64()?, fields.u64()?);
-    let next = all.binary_search_by_key(&base, |segment| segment.header.base).map_err(|_| Malformed)?;
+    let next = all.binary_search_by_key(&base, |segment| segment.header.base).map_err(|_| Unusable::Other)?;
     let header = &all[next].header;
     if (header.incarnation.0, header.salt) != (incarnation, salt) {
-        return Err(Malformed);
+        return Err(Unusable::Other);
     }
     let replay = Replay::decode(&mut fields, now_ms(), all[0].header.base, history_from(all))?;
     Ok(Checkpoint { replay, next, len: bytes.len() as u64 })

@@ -174,6 +174,14 @@ impl Latest {
         Ok(latest)
     }
 
+    /// Returns every state, with the position and the stream that it comes from.
+    pub(super) fn all(&self) -> Vec<(Key, Position, StreamName, State)> {
+        let by_key = self.0.read();
+        let all =
+            by_key.iter().map(|(key, fact)| (key.clone(), fact.at, fact.of.0.clone(), fact.state.clone()));
+        all.collect()
+    }
+
     /// Returns the state of a key, where an event carried one.
     pub(super) fn get(&self, key: &Key) -> Option<State> {
         self.0.read().get(key).map(|fact| fact.state.clone())

@@ -44,7 +44,10 @@ impl Shared {
                 return Err(CreateStreamError::OtherDurability { stream: name.clone(), has });
             }
             Some(stream) => stream,
-            None => self.streams.add(Known::new(name.clone(), given(settings.durability), self.epoch())),
+            None => {
+                self.streams.check_room(name, 1, self.most_streams)?;
+                self.streams.add(Known::new(name.clone(), given(settings.durability), self.epoch()))
+            }
         };
         stream.keep(settings.retention);
         let payload = encode(&[stream.change()]);

@@ -51,6 +51,8 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
         let path = dir.join(unfinished);
         disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
     }
+    // The last process may have died, or failed, before it made the names last that are found now.
+    disk.sync_dir(dir).map_err(OpenStoreError::io(dir, "synced"))?;
     let all = open_segments(disk, dir, &names)?;
     if all.is_empty() {
         return begin(disk, dir, sizes.first);
@@ -158,7 +160,7 @@ fn missing_after(segment: &Segment, at: u64) -> OpenStoreError {
     corrupt(segment, at, reason)
 }
 
-fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
+pub(super) fn open_segment(disk: &dyn Disk, path: &Path, base: u64) -> Result<Segment, OpenStoreError> {
     let file = disk.open(path).map_err(OpenStoreError::io(path, "opened"))?;
     let mut bytes = [0; HEADER as usize];
     file.read_at(&mut bytes, 0).map_err(OpenStoreError::io(path, "read"))?;
@@ -234,7 +236,7 @@ fn read_segment(segment: &Arc<Segment>, replay: &mut Replay) -> Result<Stop, Ope
 }
 
 /// Says whether something was written behind the header of a segment.
-fn is_used(segment: &Segment) -> Result<bool, OpenStoreError> {
+pub(super) fn is_used(segment: &Segment) -> Result<bool, OpenStoreError> {
     let mut head = [0; FRAME];
     segment.file.read_at(&mut head, HEADER).map_err(OpenStoreError::io(&segment.path, "read"))?;
     Ok(head.iter().any(|&b| b != 0))

@@ -39,6 +39,11 @@ impl Places {
         }
     }
 
+    /// Returns all of them.
+    pub(super) fn all(&self) -> Vec<(Position, u64)> {
+        self.index.lock().clone()
+    }
+
     /// Forgets the places before an offset.
     pub(super) fn cut(&self, base: u64) {
         self.index.lock().retain(|(_, offset)| *offset >= base);

@@ -14,6 +14,7 @@ use super::history::History;
 use super::ids::{IdHasher, Ids};
 use super::last::Last;
 use super::latest::Latest;
+use super::outcome::Awaiting;
 use super::queue::{Failure, Queue, Refused};
 use super::scan::Places;
 use super::segment::Segments;
@@ -34,9 +35,13 @@ pub(super) struct Shared {
     pub(super) horizon: Horizon,
     /// Room in the queue, in bytes; taken before the order, so that nobody waits while holding it.
     pub(super) room: Arc<Semaphore>,
+    /// What waits for that room.
+    pub(super) awaiting: Awaiting,
     /// The one order. A mutex that the publishing caller holds itself, without I/O and without waiting.
     pub(super) order: Mutex<Order>,
     pub(super) streams: Streams,
+    /// How many there may be.
+    pub(super) most_streams: usize,
     /// Many readers, who ask where a floor says no; written with the order held.
     pub(super) last: RwLock<Last>,
     pub(super) latest: Latest,

@@ -12,17 +12,22 @@ use super::codec::{Fields, Malformed, Out};
 use super::commit::{durability_code, durability_of};
 use super::control::{self, Change};
 use super::index::{Dropped, Index};
-use crate::store::{Record, Retention, StreamState};
+use crate::ablation::{Step, skips};
+use crate::store::{PublishError, Record, Retention, StreamState};
 
-/// How many events a live ring holds. A receiver that falls further behind reads on from the log.
-const LIVE: usize = 1024;
+/// How many events the live ring of a stream holds. A receiver that falls further behind reads on from the log. Few, since a
+/// ring takes about 30 KiB from the moment that somebody follows, and thousands of streams may be followed.
+const LIVE: usize = 128;
+/// How many events the one ring of all streams holds.
+const OBSERVED: usize = 1024;
 
 /// How many readers of a stream can be far behind at once without looking for their place anew for each page.
 const PAGE_ENDS: usize = 16;
 
 /// One stream.
 ///
-/// About 400 bytes, 32 for each of at most 128 marks of its index, and the events that the tail still holds.
+/// About 500 bytes, 32 for each of at most 128 marks of its index, the events that the tail still holds, and while somebody
+/// follows a live ring.
 pub(super) struct Stream {
     pub(super) name: StreamName,
     pub(super) durability: Durability,
@@ -110,9 +115,10 @@ impl Stream {
         self.inner.lock().index.note(record.cursor.seq, offset, time_ms, record.json.len());
     }
 
-    /// Lets go what need not be kept; says whether that is more than before.
+    /// Lets go what need not be kept, and a ring that nobody listens to; says whether readers lose more than before.
     pub(super) fn trim(&self, now_ms: u64) -> bool {
         let mut inner = self.inner.lock();
+        inner.live.take_if(|live| live.receiver_count() == 0);
         let oldest = inner.index.oldest_kept(&inner.retention, inner.visible, now_ms);
         if oldest <= inner.oldest {
             return false;
@@ -175,7 +181,7 @@ impl Stream {
         let mut left = bytes;
         let records = inner.recent.iter().skip(skip as usize).take(limit);
         let records = records.take_while(|record| {
-            let taken = left > 0 && record.cursor.seq <= visible;
+            let taken = left > 0 && (record.cursor.seq <= visible || skips(Step::VisibleOnly));
             left = left.saturating_sub(record.json.len());
             taken
         });
@@ -261,8 +267,8 @@ impl Known {
             tail_is_told: fields.u8()? != 0,
             epoch: Epoch(fields.u64()?),
             born: Epoch(fields.u64()?),
-            oldest: Seq(fields.u64()?),
-            tail: Seq(fields.u64()?),
+            oldest: fields.seq()?,
+            tail: fields.seq()?,
             retention: control::retention(fields)?,
             index: Index::decode(fields)?,
         })
@@ -291,6 +297,14 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn get(&self, name: &StreamName) -> Option<Arc<Stream>> {
         self.by_name.read().get(name).cloned()
+    }
+
+    /// Refuses more streams than there may be; the first of those that would be made is named.
+    pub(super) fn check_room(&self, name: &StreamName, new: usize, limit: usize) -> Result<(), PublishError> {
+        if self.by_name.read().len() + new > limit {
+            return Err(PublishError::TooManyStreams { stream: name.clone(), limit });
+        }
+        Ok(())
     }
 
     /// Adds a stream, with those who already follow it.
@@ -333,7 +347,7 @@ impl Streams {
         if self.ended.load(Ordering::Relaxed) {
             return broadcast::channel(1).1;
         }
-        all.get_or_insert_with(|| broadcast::channel(LIVE).0).subscribe()
+        all.get_or_insert_with(|| broadcast::channel(OBSERVED).0).subscribe()
     }
 
     /// Ends all live rings: receivers get what is in them, and then that nothing follows.
@@ -365,5 +379,35 @@ impl Streams {
         let mut states: Vec<_> = self.by_name.read().values().map(|stream| stream.state()).collect();
         states.sort_by(|a, b| a.stream.cmp(&b.stream));
         states
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Stream {
+        Stream::new(Known::new("s".parse().unwrap(), Durability::Memory, Epoch(1)), None)
+    }
+
+    #[test]
+    fn a_ring_goes_when_nobody_listens() {
+        let stream = stream();
+        let live_rx = stream.follow();
+        stream.trim(0);
+        assert!(stream.inner.lock().live.is_some());
+        drop(live_rx);
+        stream.trim(0);
+        assert!(stream.inner.lock().live.is_none());
+    }
+
+    #[test]
+    fn a_place_where_a_page_ended_is_found_for_just_what_follows_it() {
+        let stream = stream();
+        (1..=PAGE_ENDS as u64 + 1).for_each(|n| stream.ended_page(Seq(10 * n), 1000 * n));
+        assert_eq!(stream.indexed(Seq(20)), Some(2000));
+        assert_eq!([stream.indexed(Seq(10)), stream.indexed(Seq(21))], [None, None]);
+        stream.cut(0);
+        assert_eq!(stream.indexed(Seq(20)), None);
     }
 }

@@ -154,6 +154,14 @@ impl Tables {
         self.0.lock().get(table)?.rows.get(id)?.shown.clone()
     }
 
+    /// Returns the durable rows of all tables.
+    pub(super) fn everything(&self) -> Vec<(String, String, Row)> {
+        let tables = self.0.lock();
+        let rows = tables.iter().flat_map(|(name, table)| table.rows.iter().map(move |row| (name, row)));
+        rows.filter_map(|(name, (id, cell))| Some((name.to_string(), id.to_string(), cell.shown.clone()?)))
+            .collect()
+    }
+
     /// Returns the durable rows of a table, by id.
     pub(super) fn all(&self, table: &str) -> Vec<(String, Row)> {
         let tables = self.0.lock();

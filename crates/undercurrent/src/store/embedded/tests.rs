@@ -3,9 +3,11 @@
 mod checkpoint;
 mod contract;
 mod crash;
+mod cuts;
 mod disk;
 mod durability;
 mod full;
+mod outcome;
 mod recovery;
 mod retention;
 mod scrub;

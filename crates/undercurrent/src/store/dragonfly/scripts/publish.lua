@@ -11,7 +11,7 @@ local strongest, generation, vouch, cause = tonumber(arg()), arg(), tonumber(arg
 -- Streams: what they are at.
 local stream = {}
 for s = 1, tonumber(arg()) do
-  local one = {name = arg(), asked = arg(), events = key(), meta = key(), a = key(), b = key(), ids = {}, dup = {}}
+  local one = {name = arg(), asked = arg(), events = key(), meta = key(), a = key(), b = key(), ids = {}}
   local meta = redis.call('HMGET', one.meta, 'seq', 'born', 'durability', 'bytes', 'half', 'since', 'older')
   one.is_new = not meta[1]
   one.seq, one.born = tonumber(meta[1] or 0), meta[2] or redis.call('HGET', control, 'deleted')
@@ -24,18 +24,25 @@ for i = 1, tonumber(arg()) do fact_keys[i] = {name = arg(), key = key()} end
 local table_keys = {}
 for i = 1, tonumber(arg()) do table_keys[i] = {name = arg(), key = key(), rows = 0, bytes = 0} end
 
--- Events: who they are, and whether they are here already.
-local event = {}
-for e = 1, tonumber(arg()) do
-  local s, expected, fact = string.match(arg(), '^(%d+) (%S+) (%S+)$')
-  local id, json = arg(), arg()
-  local one = {stream = stream[tonumber(s)], expected = expected, id = string.sub(id, 1, 16), hash = string.sub(id, 17),
-    json = json}
-  if fact ~= '-' then one.fact, one.value = fact_keys[tonumber(fact)], arg() end
-  if tonumber(one.stream.durability) > strongest then return no('weaker', e - 1, one.stream.durability) end
-  local ids = one.stream.ids
-  ids[#ids + 1] = one.id
-  event[e] = one
+-- Events: who they are, and whether they are here already. They may be many, so what is known of them stands in a list
+-- for each thing. `known_by` has 32 bytes for each, its id and its content; `heads` a line `<stream> <expected seq> <fact>`
+-- for each, or nothing where all go to the first stream, expect nothing and tell nothing.
+local count, known_by, heads = tonumber(arg()), arg(), arg()
+local of, ids, hashes, seqs, dups, expected, said = {}, {}, {}, {}, {}, {}, {}
+local json_at = arg_at
+arg_at = arg_at + count
+local head = string.gmatch(heads, '[^\n]+')
+for e = 1, count do
+  local one = stream[1]
+  if heads ~= '' then
+    local s, seq, fact = string.match(head(), '^(%d+) (%S+) (%S+)$')
+    one, expected[e] = stream[tonumber(s)], tonumber(seq)
+    if fact ~= '-' then said[e] = {of = fact_keys[tonumber(fact)], value = arg()} end
+  end
+  local id = string.sub(known_by, 32 * e - 31, 32 * e - 16)
+  of[e], ids[e], hashes[e] = one, id, string.sub(known_by, 32 * e - 15, 32 * e)
+  one.ids[#one.ids + 1] = id
+  if tonumber(one.durability) > strongest then return no('weaker', e - 1, one.durability) end
 end
 local function recall(one, half)
   for from = 1, #one.ids, 1000 do
@@ -47,24 +54,26 @@ local function recall(one, half)
   end
 end
 for _, one in ipairs(stream) do
+  -- What is known of an id: hash and seq as they were written, or the place of an event before it in the batch.
   one.given = {}
   if one.half then recall(one, one.half == 'b' and one.b or one.a) end
   if one.older then recall(one, one.half == 'b' and one.a or one.b) end
   one.next = one.seq
 end
-local fresh = 0
-for e, one in ipairs(event) do
-  local given = one.stream.given[one.id]
+local fresh, repeated = 0, {}
+for e = 1, count do
+  local one = of[e]
+  local given = one.given[ids[e]]
   if given then
-    if string.sub(given, 1, 16) ~= one.hash then return no('id', e - 1, '') end
-    one.seq, one.dup = tonumber(string.sub(given, 17)), true
+    local before = type(given) == 'number'
+    local hash = before and hashes[given] or string.sub(given, 1, 16)
+    if hash ~= hashes[e] then return no('id', e - 1, '') end
+    seqs[e], dups[e] = before and seqs[given] or tonumber(string.sub(given, 17)), true
+    repeated[#repeated + 1] = digits(e - 1) .. ' ' .. digits(seqs[e])
   else
-    if one.expected ~= '-' and tonumber(one.expected) ~= one.stream.next then
-      return no('seq', e - 1, digits(one.stream.next))
-    end
-    one.seq = one.stream.next + 1
-    one.stream.next = one.seq
-    one.stream.given[one.id] = one.hash .. digits(one.seq)
+    if expected[e] and expected[e] ~= one.next then return no('seq', e - 1, digits(one.next)) end
+    one.next = one.next + 1
+    seqs[e], one.given[ids[e]] = one.next, e
     fresh = fresh + 1
   end
 end
@@ -110,25 +119,26 @@ for r, one in ipairs(row) do
   end
 end
 
+-- The events that are not repeated have the seqs behind the one that their stream was at, in their order.
 local function answer(how)
   local reply = {'ok', digits(pos), nonce, digits(now), how}
-  for _, one in ipairs(stream) do reply[#reply + 1] = one.born .. ' ' .. one.durability end
-  for _, one in ipairs(event) do reply[#reply + 1] = digits(one.seq) .. (one.dup and ' d' or ' n') end
+  for _, one in ipairs(stream) do reply[#reply + 1] = one.born .. ' ' .. one.durability .. ' ' .. digits(one.seq) end
+  for _, one in ipairs(repeated) do reply[#reply + 1] = one end
   return reply
 end
-if fresh == 0 and #row == 0 and (#event > 0 or #name == 0) then return answer('old') end
+if fresh == 0 and #row == 0 and (count > 0 or #name == 0) then return answer('old') end
 
 -- From here on everything is written: the order first, the events behind it, the ids last.
 take('p')
 local place, runs, lines, run = {}, {}, {}, nil
 local written = 0
-for e, one in ipairs(event) do
-  if not one.dup then
+for e = 1, count do
+  if not dups[e] then
     place[e - 1], written = written, written + 1
-    if run and run.stream == one.stream then
+    if run and run.stream == of[e] then
       run.count = run.count + 1
     else
-      run = {stream = one.stream, first = one.seq, count = 1}
+      run = {stream = of[e], first = seqs[e], count = 1}
       runs[#runs + 1] = run
     end
   end
@@ -154,24 +164,25 @@ end
 record(table.concat(lines, '\n'), table.concat(runs, '\n'), cause)
 for _, one in ipairs(plain) do redis.call('DEL', one.key) end
 
-for _, one in ipairs(event) do
-  if one.fact and not one.dup then
-    local to = one.fact
-    if one.value == '' then
-      redis.call('HSET', to.key, 'at', at, 'stream', one.stream.name)
+for e = 1, count do
+  if said[e] and not dups[e] then
+    local to, value, from = said[e].of, said[e].value, of[e]
+    if value == '' then
+      redis.call('HSET', to.key, 'at', at, 'stream', from.name)
       redis.call('HDEL', to.key, 'value')
     else
-      redis.call('HSET', to.key, 'at', at, 'stream', one.stream.name, 'value', string.sub(one.value, 2))
+      redis.call('HSET', to.key, 'at', at, 'stream', from.name, 'value', string.sub(value, 2))
     end
     redis.call('ZADD', facts, digits(now), to.name)
-    one.stream.facts = one.stream.facts + 1
+    from.facts = from.facts + 1
   end
 end
 local stamp = inc .. '-' .. at .. ' ' .. nonce .. ' ' .. digits(now)
-for _, one in ipairs(event) do
-  if not one.dup then
-    redis.call('XADD', one.stream.events, digits(one.seq) .. '-0', 'at', stamp, 'event', one.json)
-    one.stream.bytes = one.stream.bytes + #one.json
+for e = 1, count do
+  if not dups[e] then
+    local to, json = of[e], ARGV[json_at + e]
+    redis.call('XADD', to.events, digits(seqs[e]) .. '-0', 'at', stamp, 'event', json)
+    to.bytes = to.bytes + #json
   end
 end
 for _, one in ipairs(stream) do
@@ -210,17 +221,17 @@ for _, one in ipairs(stream) do
       redis.call('HSET', one.meta, 'half', one.half, 'since', digits(now))
     end
     local flat = {}
-    for _, e in ipairs(event) do
-      if e.stream == one and not e.dup then
-        flat[#flat + 1] = e.id
-        flat[#flat + 1] = e.hash .. digits(e.seq)
+    local size = 0
+    for e = 1, count do
+      if of[e] == one and not dups[e] then
+        flat[size + 1], flat[size + 2] = ids[e], hashes[e] .. digits(seqs[e])
+        size = size + 2
       end
-      if #flat >= 2000 then
-        redis.call('HSET', half, unpack(flat))
-        flat = {}
+      if size >= 2000 or (e == count and size > 0) then
+        redis.call('HSET', half, unpack(flat, 1, size))
+        size = 0
       end
     end
-    if #flat > 0 then redis.call('HSET', half, unpack(flat)) end
     if full then redis.call('PEXPIRE', half, 1260000) end
   end
 end

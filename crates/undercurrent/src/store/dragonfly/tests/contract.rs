@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use undercurrent_servers::{Server, Setup};
+use undercurrent_servers::Space;
 use undercurrent_types::StreamName;
 
 use super::super::{SharedStore, SharedStoreOptions};
@@ -11,20 +11,20 @@ use crate::store::contract::{Subject, contract};
 use crate::store::{Retention, Store};
 
 struct OnServer {
-    server: Server,
+    space: Space,
     store: Option<Arc<SharedStore>>,
 }
 
 impl OnServer {
     async fn start() -> Self {
-        let server = Server::start(Setup::standalone().durable()).await.unwrap();
-        let mut subject = Self { server, store: None };
+        let mut subject = Self { space: Space::open().await.unwrap(), store: None };
         subject.open().await;
         subject
     }
 
     async fn open(&mut self) {
-        let options = SharedStoreOptions::new(self.server.url().parse().unwrap());
+        let options = SharedStoreOptions::new(self.space.url().parse().unwrap());
+        let options = SharedStoreOptions { prefix: self.space.prefix().to_owned(), ..options };
         self.store = Some(Arc::new(SharedStore::open(options).await.unwrap()));
     }
 }

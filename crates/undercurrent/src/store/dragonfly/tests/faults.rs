@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use undercurrent_servers::{Direction, Proxy, Replicated, Server, Setup};
+use undercurrent_servers::{Direction, Proxy, Replicated, Server, Setup, applicable};
 use undercurrent_types::{Cursor, Token};
 
 use super::super::SharedStore;
-use super::support::{eventually, floor, invalidate, open};
-use crate::store::contract::{bare, batch, ids, name, new, publish, read_all, stream};
+use super::support::{eventually, floor, invalidate, new, open, publish};
+use crate::store::contract::{bare, batch, ids, name, read_all, stream};
 use crate::store::{Commit, Committed, PublishError, ReadStreamError, Store, StoreError};
 
-async fn server() -> Server {
-    Server::start(Setup::standalone().durable()).await.unwrap()
+async fn server() -> Option<Server> {
+    applicable(Server::start(Setup::standalone()).await)
 }
 
 /// What a node knew before something happened.
@@ -50,7 +50,7 @@ async fn is_a_new_incarnation(store: &SharedStore, before: &Before) {
 
 #[tokio::test]
 async fn a_store_that_is_away_refuses_and_comes_back() {
-    let server = server().await;
+    let Some(server) = applicable(Server::start(Setup::standalone().durable()).await) else { return };
     let a = open(&server.url()).await;
     let before = before(&a).await;
     server.kill();
@@ -68,7 +68,7 @@ async fn a_store_that_is_away_refuses_and_comes_back() {
 
 #[tokio::test]
 async fn a_server_that_restarts_empty_is_a_new_incarnation() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let a = open(&server.url()).await;
     let before = before(&a).await;
     server.restart_empty().await.unwrap();
@@ -78,7 +78,7 @@ async fn a_server_that_restarts_empty_is_a_new_incarnation() {
 
 #[tokio::test]
 async fn a_flush_is_a_new_incarnation_also_where_others_have_gone_on() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let [a, b] = super::support::two(&server).await;
     let before = before(&a).await;
     server.flush_all().await.unwrap();
@@ -93,9 +93,9 @@ async fn a_flush_is_a_new_incarnation_also_where_others_have_gone_on() {
 
 #[tokio::test]
 async fn an_old_snapshot_is_a_new_incarnation() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let a = open(&server.url()).await;
-    publish(&*a, "s", "0").await;
+    publish(&a, "s", "0").await;
     let old = server.snapshot().await.unwrap();
     let before = before(&a).await;
     server.restart_from(&old).await.unwrap();
@@ -106,7 +106,7 @@ async fn an_old_snapshot_is_a_new_incarnation() {
 #[tokio::test]
 async fn a_control_key_that_is_evicted_is_a_new_incarnation() {
     for key in ["control", "last"] {
-        let server = server().await;
+        let Some(server) = server().await else { return };
         let a = open(&server.url()).await;
         let before = before(&a).await;
         let _: i64 = server.command(&["DEL", &format!("{{uc:default}}:{key}")]).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_control_key_that_is_evicted_is_a_new_incarnation() {
 
 #[tokio::test]
 async fn a_log_that_is_evicted_is_a_jump() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let [a, b] = super::support::two(&server).await;
     let before = a.barrier().await.unwrap();
     invalidate(&b, "tag:t").await;
@@ -131,7 +131,7 @@ async fn a_log_that_is_evicted_is_a_jump() {
 
 #[tokio::test]
 async fn half_open_connections_are_given_up() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let proxy = Proxy::start(server.port()).await.unwrap();
     let a = open(&server.url_at(proxy.port())).await;
     let token = invalidate(&a, "tag:t").await;
@@ -146,14 +146,14 @@ async fn half_open_connections_are_given_up() {
 
 #[tokio::test]
 async fn a_publish_whose_answer_is_lost_is_there_once() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let proxy = Proxy::start(server.port()).await.unwrap();
     let a = open(&server.url_at(proxy.port())).await;
-    publish(&*a, "s", "1").await;
+    publish(&a, "s", "1").await;
     proxy.hold(Direction::ToClient);
     let publishing = tokio::spawn({
         let a = a.clone();
-        async move { publish(&*a, "s", "2").await }
+        async move { publish(&a, "s", "2").await }
     });
     proxy.waits(Direction::ToClient).await.unwrap();
     proxy.release(Direction::ToClient);
@@ -173,10 +173,10 @@ async fn a_publish_whose_answer_is_lost_is_there_once() {
 
 #[tokio::test]
 async fn a_row_whose_answer_is_lost_is_unknown() {
-    let server = server().await;
+    let Some(server) = server().await else { return };
     let proxy = Proxy::start(server.port()).await.unwrap();
     let a = open(&server.url_at(proxy.port())).await;
-    publish(&*a, "s", "1").await;
+    publish(&a, "s", "1").await;
     proxy.hold(Direction::ToClient);
     let row = crate::store::RowWrite {
         table: "t",
@@ -197,17 +197,16 @@ async fn a_row_whose_answer_is_lost_is_unknown() {
 }
 
 /// A primary with a replica, and a node that finds whichever the proxy leads to.
-async fn behind_a_name() -> (Replicated, Proxy, Arc<SharedStore>) {
-    let servers = Replicated::start(Setup::standalone().durable(), 1).await.unwrap();
+async fn behind_a_name() -> Option<(Replicated, Proxy, Arc<SharedStore>)> {
+    let servers = applicable(Replicated::start(Setup::standalone(), 1).await)?;
     let proxy = Proxy::start(servers.primary.port()).await.unwrap();
     let a = open(&servers.primary.url_at(proxy.port())).await;
-    (servers, proxy, a)
+    Some((servers, proxy, a))
 }
 
 #[tokio::test]
 async fn a_lagging_replica_that_is_promoted_is_a_new_incarnation() {
-    let (servers, proxy, a) = behind_a_name().await;
-    // Durable is what is asked for here, so nothing waits for the replica.
+    let Some((servers, proxy, a)) = behind_a_name().await else { return };
     servers.in_step().await.unwrap();
     servers.links[0].hold(Direction::ToClient);
     let token = invalidate(&a, "tag:t").await;
@@ -224,7 +223,7 @@ async fn a_lagging_replica_that_is_promoted_is_a_new_incarnation() {
 
 #[tokio::test]
 async fn nobody_joins_an_incarnation_again_that_they_have_left() {
-    let (servers, proxy, a) = behind_a_name().await;
+    let Some((servers, proxy, a)) = behind_a_name().await else { return };
     servers.in_step().await.unwrap();
     let first = invalidate(&a, "tag:t").await;
     servers.replicas[0].promote().await.unwrap();
@@ -241,7 +240,7 @@ async fn nobody_joins_an_incarnation_again_that_they_have_left() {
 
 #[tokio::test]
 async fn a_primary_that_becomes_a_replica_answers_nothing_more() {
-    let (servers, _proxy, a) = behind_a_name().await;
+    let Some((servers, _proxy, a)) = behind_a_name().await else { return };
     servers.in_step().await.unwrap();
     let token = invalidate(&a, "tag:t").await;
     servers.replicas[0].promote().await.unwrap();
@@ -256,7 +255,7 @@ async fn a_primary_that_becomes_a_replica_answers_nothing_more() {
 
 #[tokio::test]
 async fn a_server_without_memory_refuses_everything() {
-    let server = Server::start(Setup::standalone().durable()).await.unwrap();
+    let Some(server) = applicable(Server::start(Setup::standalone()).await) else { return };
     let a = open(&server.url()).await;
     let token = invalidate(&a, "tag:t").await;
     server.config_set("maxmemory", "1mb").await.unwrap();
@@ -270,7 +269,7 @@ async fn a_server_without_memory_refuses_everything() {
 
 #[tokio::test]
 async fn replicated_events_wait_for_a_replica() {
-    let (servers, _proxy, a) = behind_a_name().await;
+    let Some((servers, _proxy, a)) = behind_a_name().await else { return };
     servers.in_step().await.unwrap();
     assert_eq!(a.strongest(), undercurrent_types::Durability::Replicated);
     let replicated = |id: &str| crate::store::NewEvent {
@@ -287,4 +286,90 @@ async fn replicated_events_wait_for_a_replica() {
     servers.links[0].release(Direction::ToClient);
     let again = a.publish(batch(vec![replicated("2")])).await.unwrap();
     assert!(again.events[0].duplicate, "it was there, and now it is safe");
+}
+
+/// What a server holds of the order, so that it can be set back without anything else that shows it.
+async fn dump(server: &Server) -> Vec<(String, Vec<u8>)> {
+    let mut kept = Vec::new();
+    for word in ["control", "last", "log"] {
+        let key = format!("{{uc:default}}:{word}");
+        let bytes: redis::Value = server.command(&["DUMP", &key]).await.unwrap();
+        let redis::Value::BulkString(bytes) = bytes else { panic!("{bytes:?}") };
+        kept.push((key, bytes));
+    }
+    kept
+}
+
+async fn set_back(server: &Server, kept: &[(String, Vec<u8>)]) {
+    let mut connection = server.connect().await.unwrap();
+    for (key, bytes) in kept {
+        let mut command = redis::cmd("RESTORE");
+        command.arg(key).arg(0).arg(bytes).arg("REPLACE");
+        let () = command.query_async(&mut connection).await.unwrap();
+    }
+}
+
+/// A Dragonfly that was demoted, followed a primary that was behind, and was promoted back looks like this: the same
+/// history by name, over the same connections, and positions that are given again.
+#[tokio::test]
+async fn a_server_that_goes_back_without_a_word_is_a_new_incarnation() {
+    for first in 0..4 {
+        let Some(server) = server().await else { return };
+        let a = open(&server.url()).await;
+        invalidate(&a, "tag:before").await;
+        a.barrier().await.unwrap();
+        let old = dump(&server).await;
+        invalidate(&a, "tag:lost").await;
+        let before = a.barrier().await.unwrap();
+        set_back(&server, &old).await;
+        // Others go on, and give positions again.
+        let b = open(&server.url()).await;
+        for _ in 0..first {
+            invalidate(&b, "tag:t").await;
+        }
+        match first {
+            // Whatever is asked first notices.
+            0 => drop(a.barrier().await.unwrap()),
+            1 => drop(invalidate(&a, "tag:x").await),
+            2 => drop(a.read(&crate::store::contract::key("state:x"), None, false).await.unwrap()),
+            _ => drop(a.last(&[name("tag:t")]).await.unwrap()),
+        }
+        let now = a.barrier().await.unwrap();
+        assert!(now.inc != before.inc && now.position > before.position, "{first}: {before} then {now}");
+        assert_eq!(b.barrier().await.unwrap().inc, now.inc);
+    }
+}
+
+#[tokio::test]
+async fn what_was_applied_late_of_a_server_that_goes_back_is_noticed() {
+    let Some(server) = server().await else { return };
+    let proxy = Proxy::start(server.port()).await.unwrap();
+    let a = open(&server.url_at(proxy.port())).await;
+    let b = open(&server.url()).await;
+    invalidate(&a, "tag:before").await;
+    let before = a.barrier().await.unwrap();
+    let old = dump(&server).await;
+    invalidate(&b, "tag:lost").await;
+    proxy.hold(Direction::ToClient);
+    let asked = tokio::spawn({
+        let a = a.clone();
+        async move { a.barrier().await }
+    });
+    proxy.waits(Direction::ToClient).await.unwrap();
+    set_back(&server, &old).await;
+    let own = tokio::spawn({
+        let a = a.clone();
+        async move { a.publish(bare(&["tag:x"])).await }
+    });
+    // Both answers are under way: one of a past that is gone, one of what came in its place.
+    eventually("the second is written", || async {
+        let log: usize = server.command(&["XLEN", "{uc:default}:log"]).await.unwrap();
+        (log > 2).then_some(())
+    })
+    .await;
+    proxy.release(Direction::ToClient);
+    let _ = (asked.await.unwrap(), own.await.unwrap());
+    let now = answered(&a).await;
+    assert!(now.inc != before.inc, "{before} then {now}");
+    assert!(floor(a.horizon(), "tag:other") > before.position);
 }

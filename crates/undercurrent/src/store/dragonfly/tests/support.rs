@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use undercurrent_servers::Server;
-use undercurrent_types::{Position, Token};
+use undercurrent_types::{Durability, Position, Token};
 
 use super::super::{SharedStore, SharedStoreOptions};
-use crate::store::contract::{bare, name};
-use crate::store::{Horizon, Slot, Store};
+use crate::store::contract::{self, bare, batch, name};
+use crate::store::{Horizon, NewEvent, Published, Slot, Store};
 
 /// After this a condition has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +33,15 @@ pub(super) async fn open_with(options: SharedStoreOptions) -> Arc<SharedStore> {
 /// Opens two nodes.
 pub(super) async fn two(server: &Server) -> [Arc<SharedStore>; 2] {
     [open(&server.url()).await, open(&server.url()).await]
+}
+
+/// Returns an event that every server can keep its promise of.
+pub(super) fn new(to: &str, id: &str) -> NewEvent {
+    NewEvent { durability: Durability::Memory, ..contract::new(to, id) }
+}
+
+pub(super) async fn publish(store: &SharedStore, to: &str, id: &str) -> Published {
+    store.publish(batch(vec![new(to, id)])).await.unwrap()
 }
 
 /// Moves a name.

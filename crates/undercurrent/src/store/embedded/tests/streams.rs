@@ -8,7 +8,9 @@ use super::support::{lasting, open, open_with, publish_as, small};
 use crate::store::contract::{batch, event, ids, key, new, publish, read_all, stream};
 use crate::store::embedded::StoreOptions;
 use crate::store::embedded::reader::CHUNK;
-use crate::store::{NewEvent, PublishError, ReadStreamError, Store};
+use crate::store::{
+    CreateStreamError, NewEvent, PublishError, ReadStreamError, Retention, Store, StreamSettings,
+};
 
 #[tokio::test]
 async fn a_history_is_read_whole_in_pages_that_end_within_commits() {
@@ -130,4 +132,24 @@ async fn a_deletion_that_finds_no_room_is_written_before_what_follows_it() {
     assert_eq!(publish(&store, "a", "1").await.events[0].cursor.seq, Seq(1));
     let image = disk.crash(|| false);
     assert_eq!(ids(&read_all(&open_with(&image, tiny).unwrap(), "a", 9).await), ["1"]);
+}
+
+#[tokio::test]
+async fn there_are_no_more_streams_than_may_be_and_those_that_are_go_on() {
+    let disk = MemoryDisk::default();
+    let store = open_with(&disk, StoreOptions { streams: 2, ..small() }).unwrap();
+    publish(&store, "a", "1").await;
+    let error = store.publish(batch(vec![new("a", "2"), new("b", "1"), new("c", "1")])).await.unwrap_err();
+    assert!(matches!(error, PublishError::TooManyStreams { limit: 2, .. }), "{error}");
+    assert_eq!(ids(&read_all(&store, "a", 9).await), ["1"]);
+    publish(&store, "b", "1").await;
+    let settings = StreamSettings { durability: Durability::Durable, retention: Retention::UNLIMITED };
+    let refused = store.create_stream(&stream("c"), settings).await;
+    assert!(
+        matches!(refused, Err(CreateStreamError::Refused(PublishError::TooManyStreams { .. }))),
+        "{refused:?}"
+    );
+    publish(&store, "a", "2").await;
+    store.delete_stream(&stream("a")).await.unwrap();
+    publish(&store, "c", "1").await;
 }
