@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "what is printed is what was asked for")]
 
 mod bench;
+mod fuzz;
 mod lint;
 mod step;
 mod test;
@@ -12,6 +13,7 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -52,6 +54,37 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         minutes: u64,
     },
+    /// Runs seeded workloads of streams, in this process and over HTTP, and checks that every reader was given one order
+    /// and nothing acknowledged was lost. In memory on one thread a seed that fails fails again.
+    CheckStreams {
+        /// The first seed; each round takes the next.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// For how many minutes; 0 runs the first seed alone.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+    },
+    /// Runs several nodes, each a process of its own, over one real server, disturbs all of them, and checks that no read
+    /// after a change on whatever node was given the old value. A seed disturbs the same things again.
+    CheckNodes {
+        /// The first seed; each round takes the next.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// For how many minutes; 0 runs the first seed alone.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+    },
+    /// Looks for inputs that break a promise of a decoder, from the kept ones on; needs a C++ compiler.
+    Fuzz {
+        /// The target; all of them in turn without one.
+        target: Option<String>,
+        /// For how many minutes in all.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        /// Adds what reached new places to the kept inputs, and leaves out what is not needed.
+        #[arg(long)]
+        keep: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,7 +96,12 @@ fn main() -> ExitCode {
         Command::Test { .. } => test::run(root()),
         Command::Lint => lint::run(root()),
         Command::Bench { short } => bench::run(root(), short),
+        Command::CheckStreams { seed, minutes } => test::check_streams(root(), seed, minutes * 60),
+        Command::Fuzz { target, minutes, keep } => {
+            fuzz::run(root(), target.as_deref(), Duration::from_secs(minutes * 60), keep)
+        }
         Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),
+        Command::CheckNodes { seed, minutes } => test::check_nodes(root(), seed, minutes * 60),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

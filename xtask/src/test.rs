@@ -1,16 +1,21 @@
 //! The one command: every check and test of the repository.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::step::Step;
-use crate::tools;
+use crate::{fuzz, tools};
+
+/// How long all decoders together are searched.
+const FUZZING: Duration = Duration::from_secs(54);
 
 /// Runs all steps in order, the quick ones first; the first that fails ends it.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install_what_is_missing(root)?;
-    steps().iter().try_for_each(|step| step.run(root))
+    steps().iter().try_for_each(|step| step.run(root))?;
+    fuzz::run(root, None, FUZZING, false)
 }
 
 /// A server that the shared store is verified on.
@@ -36,22 +41,17 @@ pub(crate) fn verify_store(root: &Path, server: Server) -> Result<()> {
         Server::Program(name) => ("UNDERCURRENT_STORE_SERVER", name.display().to_string()),
         Server::Url(url) => ("UNDERCURRENT_STORE_URL", url),
     };
-    let is_there = |package: &str| root.join("crates").join(package).is_dir();
-    store_steps(is_there).into_iter().try_for_each(|step| step.with_env(name, &value).run(root))
+    store_steps().into_iter().try_for_each(|step| step.with_env(name, &value).run(root))
 }
 
 /// What concerns the shared store: its contract and its faults, the history checker, many nodes as processes.
-fn store_steps(is_there: impl Fn(&str) -> bool) -> Vec<Step> {
-    let mut steps = vec![
+fn store_steps() -> Vec<Step> {
+    vec![
         Step::tests("servers", "--package undercurrent-servers"),
         Step::tests("store", "--package undercurrent --lib store::dragonfly"),
         Step::tests("checker", "--release --package undercurrent-check"),
-    ];
-    // Many nodes as processes of their own.
-    if is_there("undercurrent-nodes") {
-        steps.push(Step::tests("nodes", "--release --package undercurrent-nodes"));
-    }
-    steps
+        Step::tests("nodes", "--release --package undercurrent-nodes"),
+    ]
 }
 
 /// Runs seeded workloads under the history checker.
@@ -59,6 +59,21 @@ pub(crate) fn check_freshness(root: &Path, seed: u64, seconds: u64) -> Result<()
     let words =
         format!("run --locked --release --package undercurrent-check -- --seed {seed} --seconds {seconds}");
     Step::cargo("freshness", &words).run(root)
+}
+
+/// Runs seeded workloads of streams under their own judge.
+pub(crate) fn check_streams(root: &Path, seed: u64, seconds: u64) -> Result<()> {
+    let words = format!(
+        "run --locked --release --package undercurrent-check -- --streams --seed {seed} --seconds {seconds}"
+    );
+    Step::cargo("streams", &words).run(root)
+}
+
+/// Runs several nodes over one server under the history checker.
+pub(crate) fn check_nodes(root: &Path, seed: u64, seconds: u64) -> Result<()> {
+    let words =
+        format!("run --locked --release --package undercurrent-nodes -- --seed {seed} --seconds {seconds}");
+    Step::cargo("nodes", &words).run(root)
 }
 
 /// The crates that `cargo test` tests by itself.
@@ -79,13 +94,18 @@ fn steps() -> Vec<Step> {
         Step::cargo(
             "checks",
             &format!(
-                "test --locked --workspace --exclude undercurrent-check {}",
+                "test --locked --workspace --exclude undercurrent-check --exclude undercurrent-nodes {}",
                 SHIPPED.map(exclude).join(" ")
             ),
         ),
         // Optimised: what is found by many seeds is found in seconds.
         Step::cargo("checker", "test --locked --release --package undercurrent-check"),
         Step::cargo("freshness", "run --locked --release --package undercurrent-check -- --seconds 60"),
+        Step::cargo(
+            "streams",
+            "run --locked --release --package undercurrent-check -- --streams --seconds 20",
+        ),
+        Step::cargo("nodes", "run --locked --release --package undercurrent-nodes -- --seconds 80"),
         // Only libraries: the binary has the name of the engine, and their pages would be written to one place. With
         // all that is private, since nothing of this is published: whoever reads the pages works on it.
         Step::cargo("docs", "doc --locked --workspace --no-deps --lib --document-private-items")
@@ -101,12 +121,10 @@ mod tests {
 
     #[test]
     fn a_store_is_verified_by_its_contract_the_checker_and_many_nodes() {
-        let names = |is_there: bool| {
-            let steps = store_steps(|_| is_there).into_iter().map(|step| step.to_string());
-            steps.filter_map(|step| Some(step.split_once("--package ")?.1.to_owned())).collect::<Vec<_>>()
-        };
-        let without = ["undercurrent-servers", "undercurrent --lib store::dragonfly", "undercurrent-check"];
-        assert_eq!(names(false), without);
-        assert_eq!(names(true), [&without[..], &["undercurrent-nodes"]].concat());
+        let steps = store_steps().into_iter().map(|step| step.to_string());
+        let names: Vec<_> =
+            steps.filter_map(|step| Some(step.split_once("--package ")?.1.to_owned())).collect();
+        let all = ["undercurrent-servers", "undercurrent --lib store::dragonfly", "undercurrent-check"];
+        assert_eq!(names, [&all[..], &["undercurrent-nodes"]].concat());
     }
 }

@@ -12,8 +12,8 @@ use crate::step::Step;
 ///
 /// The servers listen on ports of their own: what Debian may start as a service on port 6379 is never used. `setpriv`
 /// ends a server with the test that started it.
-const PROGRAMS: [(&str, &str); 3] =
-    [("git", "git"), ("redis-server", "redis-server"), ("setpriv", "util-linux")];
+const PROGRAMS: [(&str, &str); 4] =
+    [("git", "git"), ("redis-server", "redis-server"), ("setpriv", "util-linux"), ("c++", "g++")];
 
 /// Parts of a Rust toolchain that the checks run, and the cargo command that shows whether they are there.
 const COMPONENTS: [(&str, &str); 2] = [("rustfmt", "fmt"), ("clippy", "clippy")];

@@ -1,6 +1,7 @@
 //! The scheduler's dice: numbers that a seed gives again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Clone, Debug)]
@@ -30,10 +31,17 @@ impl Random {
 thread_local! {
     /// Of the thread: a workload on one thread rolls the same each time.
     static DICE: RefCell<Random> = const { RefCell::new(Random(0)) };
+    /// Whether pauses take time, so that a workload that does not end leaves some to others.
+    static UNHURRIED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets the pauses of this thread take time.
+pub(crate) fn take_time() {
+    UNHURRIED.with(|unhurried| unhurried.set(true));
 }
 
 /// Begins the dice of this thread anew.
-pub(crate) fn seed(seed: u64) {
+pub fn seed(seed: u64) {
     DICE.with(|dice| *dice.borrow_mut() = Random::new(seed));
 }
 
@@ -49,6 +57,9 @@ pub(crate) fn one_in(times: u64) -> bool {
 
 /// Lets the others run, not at all or several times.
 pub(crate) async fn pause() {
+    if UNHURRIED.with(Cell::get) && one_in(4) {
+        tokio::time::sleep(Duration::from_millis(roll(4))).await;
+    }
     for _ in 0..roll(4) {
         tokio::task::yield_now().await;
     }

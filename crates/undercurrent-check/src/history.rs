@@ -1,5 +1,12 @@
 //! What happened, as seen from outside.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
 /// A moment: ticks of a run on one thread, where every begin and end takes the next; nanoseconds on many threads.
 pub type Time = u64;
 
@@ -7,7 +14,7 @@ pub type Time = u64;
 pub type Leaf = u32;
 
 /// What was done. Times are those of begin and end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// The source of a leaf went to a version. Versions of a leaf rise by one.
     Write {
@@ -56,7 +63,7 @@ pub enum Operation {
 }
 
 /// What a read promises about how new its value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Promise {
     /// Only that the value once was (I5).
     Nothing,
@@ -76,7 +83,7 @@ pub enum Promise {
 }
 
 /// What a read saw of a leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Seen {
     /// A version.
     Version(u64),
@@ -87,4 +94,63 @@ pub enum Seen {
 /// Says in which versions a leaf is not there.
 pub fn is_absent(version: u64) -> bool {
     version % 4 == 3
+}
+
+/// Where operations are recorded.
+#[derive(Debug)]
+pub enum Recorder {
+    /// In memory.
+    Memory(Mutex<Vec<Operation>>),
+    /// In a file, each with one write: what was recorded outlives the process, however that ends.
+    Disk(Mutex<File>),
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::Memory(Mutex::default())
+    }
+}
+
+impl Recorder {
+    /// Records in a file, behind what is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file can not be opened.
+    pub fn in_file(path: &Path) -> std::io::Result<Self> {
+        Ok(Self::Disk(Mutex::new(File::options().append(true).create(true).open(path)?)))
+    }
+
+    /// Says whether its process may end at any moment.
+    pub fn outlives(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
+
+    pub(crate) fn record(&self, operation: Operation) {
+        match self {
+            Self::Memory(all) => all.lock().push(operation),
+            Self::Disk(file) => {
+                let mut line = serde_json::to_vec(&operation).expect("an operation has a JSON form");
+                line.push(b'\n');
+                file.lock().write_all(&line).expect("a file that is open can be written");
+            }
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Operation> {
+        match self {
+            Self::Memory(all) => std::mem::take(&mut *all.lock()),
+            Self::Disk(_) => Vec::new(),
+        }
+    }
+}
+
+/// Reads what was recorded in a file. The last line may be torn: its process was killed while it wrote.
+///
+/// # Errors
+///
+/// Fails when the file can not be read.
+pub fn recorded(path: &Path) -> std::io::Result<Vec<Operation>> {
+    let lines = BufReader::new(File::open(path)?).split(b'\n').collect::<Result<Vec<_>, _>>()?;
+    Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }

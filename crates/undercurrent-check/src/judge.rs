@@ -59,6 +59,25 @@ impl Violation {
             | Self::Unasked { read } => *read,
         }
     }
+
+    /// Returns the last changes of the leaf that it is about, of those that began before the read ended.
+    pub fn known_before<'a>(&self, history: &'a [Operation]) -> Vec<&'a Operation> {
+        let (Self::Stale { leaf: about, .. }
+        | Self::FromTheFuture { leaf: about, .. }
+        | Self::Mixed { leaf: about, .. }) = self
+        else {
+            return Vec::new();
+        };
+        let Operation::Read { end: until, .. } = history[self.read()] else { return Vec::new() };
+        let is_about = |one: &&Operation| match one {
+            Operation::Write { leaf, begin: at, .. }
+            | Operation::Announce { leaf, end: at, .. }
+            | Operation::Visible { leaf, at, .. } => leaf == about && *at < until,
+            Operation::Read { .. } => false,
+        };
+        let all: Vec<_> = history.iter().filter(is_about).collect();
+        all[all.len().saturating_sub(8)..].to_vec()
+    }
 }
 
 /// What must be seen from a moment on: the highest version of all steps up to it.

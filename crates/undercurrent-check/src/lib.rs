@@ -8,6 +8,8 @@
 //! reads or invalidates between the look at the floors and the raise of `as_of`, or between the floors and `applied`.
 //! Whether the machine keeps these steps in the order in which they are written is a question for `undercurrent-loom`.
 //!
+//! [`streams`] does the same for appends and reads of streams, with a judge of its own.
+//!
 //! The only thing on another thread there is the flusher of the embedded store, which decides when events become
 //! visible: the plan `events` has them, and a seed of it fails again most of the time.
 
@@ -16,6 +18,9 @@ pub mod history;
 pub mod judge;
 pub mod plans;
 pub mod remote;
+pub mod site;
+pub mod sources;
+pub mod streams;
 mod tasks;
 pub mod workload;
 mod world;

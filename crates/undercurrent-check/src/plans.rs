@@ -13,22 +13,48 @@ use crate::remote::Remote;
 pub struct Plan {
     /// Its name.
     pub name: &'static str,
-    /// Opens an empty store that remembers so many names.
-    pub open: fn(&Path, usize) -> Arc<dyn Store>,
+    /// What holds the order.
+    pub over: Over,
     /// Whether there are events and projections, which the flusher's thread makes visible.
     pub events: bool,
     /// Whether it runs on many threads.
     pub threads: bool,
 }
 
-/// All plans: first those whose seeds fail again.
+/// What holds the order.
+#[derive(Clone, Copy)]
+pub enum Over {
+    /// An empty store in this process, which remembers so many names.
+    Process(fn(&Path, usize) -> Arc<dyn Store>),
+    /// A real server that several nodes share.
+    Server {
+        /// Whether it and the ways to it are disturbed.
+        disturbed: bool,
+    },
+}
+
+/// All plans in one process: first those whose seeds fail again.
 pub const PLANS: [Plan; 5] = [
-    Plan { name: "embedded", open: embedded, events: false, threads: false },
-    Plan { name: "remote", open: remote, events: false, threads: false },
-    Plan { name: "events", open: embedded, events: true, threads: false },
-    Plan { name: "threads", open: embedded, events: true, threads: true },
-    Plan { name: "remote-threads", open: remote, events: true, threads: true },
+    Plan { name: "embedded", over: Over::Process(embedded), events: false, threads: false },
+    Plan { name: "remote", over: Over::Process(remote), events: false, threads: false },
+    Plan { name: "events", over: Over::Process(embedded), events: true, threads: false },
+    Plan { name: "threads", over: Over::Process(embedded), events: true, threads: true },
+    Plan { name: "remote-threads", over: Over::Process(remote), events: true, threads: true },
 ];
+
+/// Several nodes over one server.
+pub const SHARED: [Plan; 2] = [
+    Plan { name: "shared", over: Over::Server { disturbed: false }, events: true, threads: false },
+    // Events may be lost with what holds them, so there are none.
+    Plan { name: "disturbed", over: Over::Server { disturbed: true }, events: false, threads: false },
+];
+
+impl Plan {
+    /// Says whether time is the machine's.
+    pub(crate) fn is_real(&self) -> bool {
+        self.threads || matches!(self.over, Over::Server { .. })
+    }
+}
 
 fn embedded(dir: &Path, names: usize) -> Arc<dyn Store> {
     // Little is written, and many run at once: small files, so that making them is not what takes the time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::sync::broadcast::error::RecvError;
 use undercurrent::ablation::Gap;
 use undercurrent::cache::{Answer, LoadError, PutOptions, ReadError, ReadOptions, Why};
 use undercurrent::store::{Invalidation, Mark, Record};
@@ -14,7 +15,7 @@ use crate::dice::{one_in, pause, roll};
 use crate::history::{Leaf, Operation, Promise, Seen, is_absent};
 use crate::workload::Size;
 use crate::world::{
-    Clock, Focus, Kind, LEAVES, WITHOUT_EVENTS, World, derived_key, leaf_key, leaf_of, seen, text_of,
+    Clock, Focus, Kind, LEAVES, Node, WITHOUT_EVENTS, World, derived_key, leaf_key, leaf_of, seen, text_of,
 };
 
 /// How old a `bounded` read may be.
@@ -33,7 +34,10 @@ pub(crate) async fn write(world: Arc<World>, leaf: Leaf, size: Size) {
         }
         if matches!(kind, Kind::Plain | Kind::Parameter) && one_in(4) {
             let left = world.leave_place(leaf);
-            world.invalidate(Invalidation::of(left)).await;
+            // Until it has been told, what has only that name is not reached by any other.
+            while world.invalidate(Invalidation::of(left.clone())).await.is_none() {
+                pause().await;
+            }
             continue;
         }
         if kind == Kind::Put && one_in(4) {
@@ -50,11 +54,21 @@ pub(crate) async fn write(world: Arc<World>, leaf: Leaf, size: Size) {
         let before = world.now();
         let version = world.version(leaf);
         let name = if kind == Kind::Put { Name::from(leaf_key(leaf)) } else { world.any_name(leaf) };
-        let token = world.invalidate(Invalidation::of(name)).await;
+        let Some(token) = world.invalidate(Invalidation::of(name)).await else { continue };
         let end = world.announced(leaf, version);
         *world.token.lock() =
             Some((token, if matches!(world.clock, Clock::Ticks(_)) { end + 1 } else { before }));
     }
+}
+
+/// Goes on as the one writer of a leaf, after another process that may have ended between any two steps.
+pub(crate) async fn take_over(world: Arc<World>, leaf: Leaf, size: Size) {
+    // What that one had not told yet: a place that was left is not known to anybody any more.
+    let name = world.steady_name(leaf);
+    while world.invalidate(Invalidation::of(name.clone())).await.is_none() {
+        pause().await;
+    }
+    write(world, leaf, size).await;
 }
 
 /// Writes, and says whether nobody need be told, since nobody may rely on being told.
@@ -72,7 +86,7 @@ fn write_in_doubt(world: &World, leaf: Leaf) -> bool {
 async fn put_anew(world: &World) {
     let version = world.write(PUT);
     let value = Bytes::from(text_of(PUT, version));
-    if world.cache.put(&leaf_key(PUT), value, PutOptions::default()).await.is_ok() {
+    if world.node().cache.put(&leaf_key(PUT), value, PutOptions::default()).await.is_ok() {
         world.announced(PUT, version);
     }
 }
@@ -80,13 +94,14 @@ async fn put_anew(world: &World) {
 /// Whoever vouches for the world, and at times does not.
 pub(crate) async fn doubt(world: Arc<World>, size: Size) {
     let scope = || Name::scope("world");
-    let mark = |mark| Invalidation { name: scope(), mark, event: None };
+    let in_doubt = || Invalidation { name: scope(), mark: Mark::InDoubt, event: None };
     for _ in 0..size.writes / 8 {
         for _ in 0..40 {
             pause().await;
         }
-        world.invalidate(mark(Mark::InDoubt)).await;
-        *world.in_doubt.write() = true;
+        if world.invalidate_at(&world.nodes[0], in_doubt()).await.is_some() {
+            *world.in_doubt.write() = true;
+        }
         for _ in 0..20 {
             pause().await;
             if one_in(10) {
@@ -95,17 +110,24 @@ pub(crate) async fn doubt(world: Arc<World>, size: Size) {
             }
         }
         *world.in_doubt.write() = false;
-        world.invalidate(mark(Mark::Vouched)).await;
+        vouch(&world).await;
     }
 }
 
+/// Says that the world is watched. Always by the same node: a scope has one owner.
+pub(crate) async fn vouch(world: &World) {
+    let vouched = Invalidation { name: Name::scope("world"), mark: Mark::Vouched, event: None };
+    world.invalidate_at(&world.nodes[0], vouched).await;
+}
+
 /// The one writer of the leaf whose source is the log.
-pub(crate) async fn say(world: Arc<World>, events: EventStream, size: Size) {
+pub(crate) async fn say(world: Arc<World>, events: Vec<EventStream>, size: Size) {
     for _ in 0..size.writes {
         for _ in 0..roll(world.pauses) {
             pause().await;
         }
-        say_next(&world, &events).await;
+        let node = if events.len() > 1 { roll(events.len() as u64) as usize } else { 0 };
+        say_next(&world, &events[node]).await;
     }
 }
 
@@ -120,19 +142,35 @@ pub(crate) async fn say_next(world: &World, events: &EventStream) {
     world.announced(STATE, version);
 }
 
-/// Sees events as they become visible, until all but the first have been seen.
+/// Sees events as they become visible, until the last one has been seen.
 pub(crate) async fn observe(
     world: Arc<World>,
     mut events: tokio::sync::broadcast::Receiver<Record>,
     size: Size,
 ) {
-    // One writer: its events come in the order of the versions.
-    for version in 2..=size.writes + 1 {
-        if events.recv().await.is_err() {
+    loop {
+        let record = match events.recv().await {
+            Ok(record) => record,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        };
+        let at = world.now();
+        // One that takes the leaf away does not say which version that is.
+        let Some(version) = version_of(&record) else { continue };
+        world.record(Operation::Visible { leaf: STATE, version, at });
+        if version > size.writes {
             return;
         }
-        let at = world.now();
-        world.record(Operation::Visible { leaf: STATE, version, at });
+    }
+}
+
+/// Reads from an event which version it speaks of.
+fn version_of(record: &Record) -> Option<u64> {
+    let event: serde_json::Value = serde_json::from_slice(&record.json).ok()?;
+    let text = event.get("data")?.as_str()?;
+    match seen(&leaf_key(STATE), Some(text))[..] {
+        [(_, Seen::Version(version))] => Some(version),
+        _ => None,
     }
 }
 
@@ -214,8 +252,9 @@ pub(crate) async fn read(world: Arc<World>, with_events: bool, size: Size) {
         let key = pick(world.focus, with_events);
         let (options, since) = pick_options(&world, &key);
         let floor = if key.kind() == "p" { world.version(leaf_of(&key)) } else { 0 };
+        let node = world.node();
         let begin = world.now();
-        match world.cache.get(&key, options).await {
+        match node.cache.get(&key, options).await {
             Ok(answer) => {
                 let end = world.now();
                 let promise = promise(&world, &answer, options, since, begin);
@@ -224,7 +263,7 @@ pub(crate) async fn read(world: Arc<World>, with_events: bool, size: Size) {
                 world.record(Operation::Read { promise, saw, begin, end });
             }
             Err(ReadError::Load(LoadError::Missing { key: missing, at })) if missing == key => {
-                fill(&world, &key, at, floor).await;
+                fill(&world, node, &key, at, floor).await;
             }
             // The sources moved during every try, or are away: said, not guessed.
             Err(_) => {}
@@ -252,7 +291,7 @@ fn found(world: &World, key: &Key, options: ReadOptions, promise: Promise, saw: 
 
 /// Fills a key from outside, as of the miss. What was the newest before the miss is the oldest that can be read after it:
 /// two who fill one key and do not agree leave nothing.
-async fn fill(world: &World, key: &Key, at: Token, floor: u64) {
+async fn fill(world: &World, node: &Node, key: &Key, at: Token, floor: u64) {
     pause().await;
     let leaf = leaf_of(key);
     let value = Bytes::from(text_of(leaf, world.version(leaf)));
@@ -260,7 +299,7 @@ async fn fill(world: &World, key: &Key, at: Token, floor: u64) {
     for _ in 0..if one_in(3) { roll(60) } else { 2 } {
         pause().await;
     }
-    if world.cache.put(key, value, PutOptions { ticket: Some(at), ..PutOptions::default() }).await.is_ok()
+    if node.cache.put(key, value, PutOptions { ticket: Some(at), ..PutOptions::default() }).await.is_ok()
         && !world.tiny
     {
         world.announced(leaf, floor);
@@ -280,7 +319,7 @@ fn read_in_gap(world: &World) {
     let key = pick(world.focus, false);
     let options = ReadOptions { level: Some(Level::Fresh), ..ReadOptions::default() };
     let begin = world.now();
-    if let Some(answer) = world.cache.hit(&key, options) {
+    if let Some(answer) = world.node().cache.hit(&key, options) {
         let (promise, saw) = (Promise::Announced, seen(&key, answer.text()));
         world.record(Operation::Read { promise, saw, begin, end: world.now() });
     }
@@ -293,7 +332,7 @@ fn write_in_gap(world: &World) {
     }
     let version = world.version(leaf);
     let told = world.invalidate(Invalidation::of(world.steady_name(leaf))).now_or_never();
-    if told.is_some() {
+    if told.flatten().is_some() {
         world.announced(leaf, version);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
+use rustix::time::{ClockId, clock_gettime};
 use undercurrent::ablation::set_time;
 use undercurrent::cache::{
     Barrier, BarrierError, Cache, Check, Inputs, LoadError, Loaded, Loader, Validator,
@@ -15,7 +16,8 @@ use undercurrent::store::{Batch, Invalidation, Store};
 use undercurrent::{Key, Level, Name, Token};
 
 use crate::dice::{one_in, pause, roll};
-use crate::history::{Leaf, Operation, Seen, Time, is_absent};
+use crate::history::{Leaf, Operation, Recorder, Seen, Time, is_absent};
+use crate::sources::Sources;
 
 /// What changes of a leaf are known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,27 +137,28 @@ impl Focus {
 pub(crate) enum Clock {
     /// By one for each begin and end, and the engine's time with it, a millisecond each.
     Ticks(AtomicU64),
-    /// As the machine's, in nanoseconds.
-    Wall(Instant),
+    /// As the machine's, in nanoseconds: the same in all of its processes. With for how long values of timed leaves may be
+    /// served.
+    Wall(Duration),
 }
 
-/// A leaf's source.
-#[derive(Default)]
-struct Source {
-    version: AtomicU64,
-    /// What is announced already: what a barrier need not tell.
-    announced: AtomicU64,
-    /// Where it lies: a tag says so, and moving it changes no version.
-    place: AtomicU64,
+/// One way into the engine.
+pub(crate) struct Node {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Cache,
 }
 
 /// The sources, and what was seen of them.
 pub(crate) struct World {
     pub(crate) clock: Clock,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) cache: Cache,
-    sources: Vec<Source>,
-    history: Mutex<Vec<Operation>>,
+    /// Who works picks one of them for each operation.
+    pub(crate) nodes: Vec<Node>,
+    sources: Sources,
+    /// What is announced already of each leaf: what a barrier need not tell.
+    told: Vec<AtomicU64>,
+    /// Whether the store may be away, so that a change can go untold.
+    disturbed: bool,
+    recorder: Recorder,
     /// Whether nobody vouches for the world: writers tell nobody then. Held while a source is written, so that no write
     /// that nobody is told of ends after the world is vouched for again.
     pub(crate) in_doubt: RwLock<bool>,
@@ -173,14 +176,22 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(clock: Clock, store: Arc<dyn Store>, cache: Cache, seed: u64, tiny: bool) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        (sources, recorder): (Sources, Recorder),
+        nodes: Vec<Node>,
+        seed: u64,
+        tiny: bool,
+        disturbed: bool,
+    ) -> Self {
         let slow = !seed.is_multiple_of(2);
         Self {
             clock,
-            store,
-            cache,
-            sources: LEAVES.iter().map(|_| Source::default()).collect(),
-            history: Mutex::default(),
+            nodes,
+            sources,
+            told: LEAVES.iter().map(|_| AtomicU64::new(0)).collect(),
+            disturbed,
+            recorder,
             in_doubt: RwLock::new(false),
             token: Mutex::new(None),
             pauses: if slow { 60 } else { 6 },
@@ -199,7 +210,10 @@ impl World {
                 set_time(Some(Duration::from_millis(now + 1)));
                 now
             }
-            Clock::Wall(begin) => begin.elapsed().as_nanos() as u64,
+            Clock::Wall(_) => {
+                let now = clock_gettime(ClockId::Monotonic);
+                now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+            }
         }
     }
 
@@ -215,18 +229,23 @@ impl World {
     pub(crate) fn ttl(&self) -> Duration {
         match self.clock {
             Clock::Ticks(_) => Duration::from_millis(60),
-            Clock::Wall(_) => Duration::from_micros(500),
+            Clock::Wall(ttl) => ttl,
         }
     }
 
     pub(crate) fn version(&self, leaf: Leaf) -> u64 {
-        self.sources[leaf as usize].version.load(Ordering::SeqCst)
+        self.sources.version(leaf)
     }
 
     /// Takes a leaf to its next version.
     pub(crate) fn write(&self, leaf: Leaf) -> u64 {
         let begin = self.now();
-        let version = self.sources[leaf as usize].version.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.recorder.outlives() {
+            // Whoever is killed on the way may have written it.
+            let version = self.version(leaf) + 1;
+            self.record(Operation::Write { leaf, version, begin, end: Time::MAX });
+        }
+        let version = self.sources.write(leaf);
         let end = self.now();
         self.record(Operation::Write { leaf, version, begin, end });
         if LEAVES[leaf as usize] == Kind::Timed {
@@ -238,23 +257,23 @@ impl World {
 
     /// Takes a version for a write that ends elsewhere.
     pub(crate) fn begin_write(&self, leaf: Leaf) -> u64 {
-        self.sources[leaf as usize].version.fetch_add(1, Ordering::SeqCst) + 1
+        self.sources.write(leaf)
     }
 
     pub(crate) fn record(&self, operation: Operation) {
-        self.history.lock().push(operation);
+        self.recorder.record(operation);
     }
 
     /// Records that reads from now on must see a version.
     pub(crate) fn announced(&self, leaf: Leaf, version: u64) -> Time {
-        self.sources[leaf as usize].announced.fetch_max(version, Ordering::SeqCst);
+        self.told[leaf as usize].fetch_max(version, Ordering::SeqCst);
         let end = self.now();
         self.record(Operation::Announce { leaf, version, end });
         end
     }
 
     pub(crate) fn take_history(&self) -> Vec<Operation> {
-        std::mem::take(&mut *self.history.lock())
+        self.recorder.take()
     }
 
     /// The name by which a leaf is announced that never changes.
@@ -275,14 +294,14 @@ impl World {
     }
 
     fn place_name(&self, leaf: Leaf) -> Name {
-        let place = self.sources[leaf as usize].place.load(Ordering::SeqCst);
+        let place = self.sources.place(leaf);
         tag(&format!("place/{leaf}/{place}"))
     }
 
     /// Moves a leaf to another place, and returns the name of the one it leaves. By its writer alone.
     pub(crate) fn leave_place(&self, leaf: Leaf) -> Name {
         let left = self.place_name(leaf);
-        self.sources[leaf as usize].place.fetch_add(1, Ordering::SeqCst);
+        self.sources.leave(leaf);
         left
     }
 
@@ -294,10 +313,37 @@ impl World {
         }
     }
 
-    /// Puts an invalidation in force.
-    pub(crate) async fn invalidate(&self, invalidation: Invalidation) -> Token {
+    /// One of the nodes.
+    pub(crate) fn node(&self) -> &Node {
+        match self.nodes.len() {
+            1 => &self.nodes[0],
+            count => &self.nodes[roll(count as u64) as usize],
+        }
+    }
+
+    /// Puts an invalidation in force, unless the store is away.
+    pub(crate) async fn invalidate(&self, invalidation: Invalidation) -> Option<Token> {
+        self.invalidate_at(self.node(), invalidation).await
+    }
+
+    /// Puts an invalidation in force through a node.
+    pub(crate) async fn invalidate_at(&self, node: &Node, invalidation: Invalidation) -> Option<Token> {
         let batch = Batch::moving(vec![invalidation], "the workload");
-        self.store.publish(batch).await.expect("invalidations need nothing").token
+        match node.store.publish(batch).await {
+            Ok(published) => Some(published.token),
+            Err(_) if self.disturbed => None,
+            Err(error) => panic!("invalidations need nothing: {error}"),
+        }
+    }
+
+    /// Takes long now and then, so that it may be dropped on the way, or panics.
+    async fn misbehave(&self) {
+        if one_in(40) {
+            tokio::time::sleep(Duration::from_millis(roll(80))).await;
+        }
+        if self.failing && one_in(100) {
+            std::panic::panic_any("a loader panics");
+        }
     }
 
     async fn load_leaf(&self, leaf: Leaf) -> Loaded {
@@ -372,6 +418,9 @@ impl Loader for World {
     fn load<'a>(&'a self, key: &'a Key, inputs: &'a Inputs) -> BoxFuture<'a, Result<Loaded, LoadError>> {
         Box::pin(async move {
             pause().await;
+            if self.disturbed {
+                self.misbehave().await;
+            }
             if self.failing && one_in(20) {
                 return Err(LoadError::Unavailable { key: key.clone(), reason: "it is away".to_owned() });
             }
@@ -413,11 +462,14 @@ impl Barrier for World {
         Box::pin(async move {
             pause().await;
             for leaf in 0..LEAVES.len() as Leaf {
-                let source = &self.sources[leaf as usize];
                 let version = self.version(leaf);
                 let is_loaded = !matches!(LEAVES[leaf as usize], Kind::Put | Kind::State);
-                if is_loaded && version > source.announced.load(Ordering::SeqCst) {
-                    self.invalidate(Invalidation::of(self.steady_name(leaf))).await;
+                if is_loaded && version > self.told[leaf as usize].load(Ordering::SeqCst) {
+                    let told = self.invalidate(Invalidation::of(self.steady_name(leaf))).await;
+                    let Some(_) = told else {
+                        let (scope, reason) = (self.scope(), "the store is away".to_owned());
+                        return Err(BarrierError { scope, reason });
+                    };
                     self.announced(leaf, version);
                 }
             }

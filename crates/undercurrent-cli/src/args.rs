@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ArgGroup, Parser, Subcommand};
-use undercurrent::store::dragonfly::{StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
 use undercurrent_types::{
     Durability, EventSource, EventType, Level, Seq, SessionName, StreamName, Token, Version, parse_time,
@@ -126,19 +125,32 @@ pub(crate) struct Scrub {
 Examples:
   undercurrent doctor --data ~/.local/state/undercurrent/default
   undercurrent doctor --data DIR --salvage | undercurrent import
+  undercurrent doctor --store redis://10.0.0.5:6379
+  undercurrent doctor --config undercurrent.toml      what that names, with its certificates
 
-Exit code 0: the log is whole; what is noteworthy is listed, with what opening will do about it. Exit code 1: something
-that was safely on disk is damaged, or the checkpoint does not say what the log says; every place is named with its file and
-byte. Opening mends by itself what a crash leaves. Damage can not be undone: restore the file from a copy.")]
+Of a data directory. Exit code 0: the log is whole; what is noteworthy is listed, with what opening will do about it.
+Exit code 1: something that was safely on disk is damaged, or the checkpoint does not say what the log says; every place is
+named with its file and byte. Opening mends by itself what a crash leaves. Damage can not be undone: restore the file from a
+copy.
+
+Of a shared store. Exit code 0: a node can use it; what it is and keeps is listed, with what that means for the
+promises. Exit code 1: a node can not, and the error says why and what to do. Nothing is changed there.")]
 pub(crate) struct Doctor {
-    /// The data directory, as `serve` and `status` print it
-    #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    /// The data directory, as `serve` and `status` print it [env: UNDERCURRENT_DATA]
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    pub(crate) data: Option<PathBuf>,
+    /// The address of a shared store; with a password give it in the environment, since others see the arguments
+    /// [env: UNDERCURRENT_STORE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The configuration of `serve`, which may name a store, its prefix and its certificates
+    #[arg(long, env = "UNDERCURRENT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Move a checkpoint that does not say what the log says out of the way; nothing else is ever changed
-    #[arg(long, conflicts_with = "salvage")]
+    #[arg(long, conflicts_with_all = ["salvage", "store"])]
     pub(crate) repair: bool,
     /// Print every event that lies in a whole record, in order, as lines that `import` reads
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "store"])]
     pub(crate) salvage: bool,
 }
 
@@ -213,7 +225,7 @@ pub(crate) struct StreamsRm {
     pub(crate) yes: bool,
 }
 
-#[derive(Debug, ArgGroup)]
+#[derive(Debug, Default, ArgGroup)]
 #[command(after_help = "\
 Examples:
   undercurrent serve .                     this project, data in the user's state directory
@@ -235,30 +247,15 @@ pub(crate) struct Serve {
     #[arg(long, env = "UNDERCURRENT_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// What keeps events and context: `embedded`, a log in the data directory, or the address of a DragonflyDB, Redis or
-    /// Valkey that other nodes use too [default: embedded]
+    /// Valkey that other nodes use too; with a password give it in the environment or the file, since others see the
+    /// arguments [default: embedded]
+    // Not parsed here, where an error would repeat the text with its password.
     #[arg(long, env = "UNDERCURRENT_STORE", hide_env_values = true, value_name = "embedded|URL")]
-    pub(crate) store: Option<StoreChoice>,
+    pub(crate) store: Option<String>,
     /// What the files of this machine are called among those of other nodes of a shared store [default: a name that is
     /// drawn once and kept in the data directory]
     #[arg(long, env = "UNDERCURRENT_WORKSPACE", value_name = "NAME")]
     pub(crate) workspace: Option<String>,
-}
-
-/// What keeps events and context.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StoreChoice {
-    /// A log in the data directory; needs no server.
-    Embedded,
-    /// A server that other nodes use too.
-    Shared(StoreUrl),
-}
-
-impl std::str::FromStr for StoreChoice {
-    type Err = StoreUrlError;
-
-    fn from_str(text: &str) -> Result<Self, StoreUrlError> {
-        if text == "embedded" { Ok(Self::Embedded) } else { text.parse().map(Self::Shared) }
-    }
 }
 
 #[derive(Debug, ArgGroup)]

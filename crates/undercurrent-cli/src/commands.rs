@@ -33,7 +33,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         return rules::apply(serve, &global).await;
     }
     if let Command::Doctor(doctor) = &command {
-        return doctor::run(doctor, global.json);
+        return doctor::store::run(doctor, &global).await;
     }
     if let Command::Export(Export { streams, data: Some(data) }) = &command {
         return export::offline(streams, data).await;

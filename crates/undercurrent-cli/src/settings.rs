@@ -6,10 +6,10 @@ use serde::Deserialize;
 use undercurrent::cache::{CacheOptions, Doubt};
 use undercurrent::event_stream::QuotaOptions;
 use undercurrent::rules::RuleSet;
-use undercurrent::store::dragonfly::SharedStoreOptions;
+use undercurrent::store::dragonfly::{SharedStoreOptions, StoreUrl, StoreUrlError};
 use undercurrent_server::Listen;
 
-use crate::args::{Serve, StoreChoice};
+use crate::args::Serve;
 use crate::failure::Failure;
 
 /// What a configuration file may say; an unknown word is refused.
@@ -47,6 +47,9 @@ struct File {
     secret_patterns: Option<bool>,
 }
 
+/// For how long a plain key stands that nothing takes away.
+const PLAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What a configuration file says of a store.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -66,22 +69,43 @@ struct SharedFile {
     /// The certificate that is shown to the server, and its key.
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    /// Whether programs that know only GET see values, for some seconds each.
+    #[serde(default)]
+    plain_keys: bool,
+}
+
+/// What keeps events and context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum StoreChoice {
+    /// A log in the data directory; needs no server.
+    Embedded,
+    /// A server that other nodes use too.
+    Shared(StoreUrl),
+}
+
+impl std::str::FromStr for StoreChoice {
+    type Err = StoreUrlError;
+
+    fn from_str(text: &str) -> Result<Self, StoreUrlError> {
+        if text == "embedded" { Ok(Self::Embedded) } else { text.parse().map(Self::Shared) }
+    }
 }
 
 /// Returns how a shared store is reached, where one is chosen.
 fn shared(serve: &Serve, file: Option<StoreFile>) -> Result<Option<SharedStoreOptions>, Failure> {
-    let choice = |text: String| text.parse().map_err(|error| Failure::usage(format!("`store`: {error}")));
+    let choice = |text: &str| text.parse().map_err(|error| Failure::usage(format!("`store`: {error}")));
     let (mut chosen, rest) = match file {
         None => (StoreChoice::Embedded, None),
-        Some(StoreFile::Choice(text)) => (choice(text)?, None),
-        Some(StoreFile::Shared(shared)) => (choice(shared.url.clone())?, Some(shared)),
+        Some(StoreFile::Choice(text)) => (choice(&text)?, None),
+        Some(StoreFile::Shared(shared)) => (choice(&shared.url)?, Some(shared)),
     };
     if let Some(flag) = &serve.store {
-        chosen = flag.clone();
+        chosen = choice(flag)?;
     }
     let StoreChoice::Shared(url) = chosen else { return Ok(None) };
     let mut options = SharedStoreOptions::new(url);
-    if let Some(SharedFile { prefix, ca, cert, key, .. }) = rest {
+    if let Some(SharedFile { prefix, ca, cert, key, plain_keys, .. }) = rest {
+        options.plain_keys = plain_keys.then_some(PLAIN);
         options.prefix = prefix.unwrap_or(options.prefix);
         options.ca = ca;
         options.identity = match (cert, key) {
@@ -207,6 +231,27 @@ mod tests {
         assert_eq!((numbers, quota.burst.as_secs()), ([100, 1 << 20], 5));
         let bytes = settings(dir.path(), "[quota]\nbytes = 'none'", &[]).unwrap().engine.quota.bytes;
         assert_eq!(bytes, None);
+    }
+
+    #[test]
+    fn a_store_comes_from_the_file_with_its_certificates_and_the_flag_changes_its_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = "workspace = 'w'\n[store]\nurl = 'rediss://:p@a:1'\nprefix = 'x'\nca = 'ca.pem'\n\
+                    cert = 'c.pem'\nkey = 'c.key'\nplain_keys = true";
+        let given = settings(dir.path(), toml, &[]).unwrap().engine;
+        let shared = given.shared.unwrap();
+        assert_eq!((shared.url.to_string(), &*shared.prefix), ("rediss://a:1".to_owned(), "x"));
+        assert_eq!(shared.ca, Some(dir.path().join("ca.pem")));
+        assert_eq!(shared.identity, Some((dir.path().join("c.pem"), dir.path().join("c.key"))));
+        assert_eq!((shared.plain_keys, given.workspace.as_deref()), (Some(PLAIN), Some("w")));
+        let given = settings(dir.path(), toml, &["--store", "rediss://b:2"]).unwrap().engine;
+        assert_eq!(given.shared.unwrap().url.to_string(), "rediss://b:2");
+        assert!(settings(dir.path(), toml, &["--store", "embedded"]).unwrap().engine.shared.is_none());
+        for wrong in
+            ["[store]\nurl = 'redis://a'\ncert = 'c'", "[store]\nurl = 'http://a'", "[store]\nca = 'c'"]
+        {
+            assert!(settings(dir.path(), wrong, &[]).is_err(), "`{wrong}` was accepted");
+        }
     }
 
     #[test]

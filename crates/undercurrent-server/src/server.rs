@@ -73,7 +73,8 @@ fn open_code(error: &OpenError) -> ErrorCode {
         OpenError::Store(OpenStoreError::InUse { .. }) => ErrorCode::Conflict,
         OpenError::Workspace(_) => ErrorCode::InvalidRequest,
         OpenError::OtherRules { .. } => ErrorCode::Conflict,
-        OpenError::Shared(ConnectError::Unreachable { .. }) | OpenError::Local(_) => ErrorCode::Unavailable,
+        OpenError::Shared(ConnectError::Unreachable { .. } | ConnectError::Unknown(_))
+        | OpenError::Local(_) => ErrorCode::Unavailable,
         _ => ErrorCode::StoreFailed,
     }
 }

@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn the_smallest_and_the_largest_numbers_are_written() {
-        [0, 1, 9, 10, u64::MAX, 9_999_999_999_999_999, 10_000_000_000_000_000].map(check);
+        let edges = [0, 1, 9, 10, u64::MAX, 9_999_999_999_999_999, 10_000_000_000_000_000];
+        edges.into_iter().for_each(check);
     }
 
     proptest! {

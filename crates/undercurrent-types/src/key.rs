@@ -309,6 +309,9 @@ mod tests {
             (r"file:/a\xffb", r"file:/a\xffb"),
             (r"file:/\x61", "file:/a"),
             (r"file:/a\b", r"file:/a\x5cb"),
+            ("file://builder-1/src/./a//b/../c", "file://builder-1/src/a/c"),
+            ("git://w/repo/#status", "git://w/repo#status"),
+            ("command://w/build", "command://w/build"),
         ];
         for (given, expected) in cases {
             assert_eq!(Key::parse(given).unwrap().as_str(), expected, "from `{given}`");
@@ -325,7 +328,9 @@ mod tests {
             ("File:/x", "a kind has only"),
             ("file:", "nothing after"),
             ("file:src/main.rs", "not absolute"),
-            ("file://elsewhere/main.rs", "workspace"),
+            ("file:///main.rs", "workspace"),
+            ("file://elsewhere", "workspace"),
+            ("dir://no way/main.rs", "workspace"),
             ("git:/repo", "#status"),
             ("git:/repo#nonsense", "#status"),
             ("tag:x", "no kinds of keys"),

@@ -60,11 +60,45 @@ pub enum Step {
     DoubtKept,
     /// A projection waits until what moved its key is visible.
     ProjectionWaits,
+    /// An expected seq is compared with the last one of the stream.
+    ExpectedCompared,
+    /// An id that has been published is not published again.
+    IdsKnown,
+    /// That holds over a restart.
+    IdsRestored,
+    /// A repeat is acknowledged no sooner than the event itself.
+    RepeatWaits,
+    /// A page has only what is visible.
+    VisibleOnly,
+    /// An event of the live ring is taken only if it is the next one.
+    LiveInOrder,
+    /// An event of the live ring that the log gave already is passed over.
+    LiveOnce,
+    /// A request to a shared server proves, by a write and by what the server is behind it, where it ran.
+    WriteProof,
+    /// A script is of one incarnation.
+    IncarnationCompared,
+    /// `last` says of which incarnation it is, so that its eviction alone is noticed.
+    LastRepeatsIncarnation,
+    /// Putting in doubt what nobody vouched for in time takes a position.
+    LapseTakesPosition,
+    /// A claim of a server that may have lost positions makes a new incarnation.
+    ClaimBeginsAnew,
+    /// A position that is known has to stand with its nonce.
+    NoncesCompared,
+    /// The id of an event is written behind the event.
+    IdBehindEvent,
+    /// What a node publishes raises floors and does not move `applied`.
+    AppliedInOrder,
+    /// A connection that was lost is claimed again.
+    ConnectionClaimed,
+    /// A publish holds only under the rules that its names were found by.
+    RulesHeld,
 }
 
 impl Step {
-    /// All steps.
-    pub const ALL: [Self; 27] = [
+    /// All steps of every store.
+    pub const ALL: [Self; 34] = [
         Self::AskAfterBegin,
         Self::CommitPredicate,
         Self::CommitClosure,
@@ -92,6 +126,27 @@ impl Step {
         Self::UnknownOrder,
         Self::DoubtKept,
         Self::ProjectionWaits,
+        Self::ExpectedCompared,
+        Self::IdsKnown,
+        Self::IdsRestored,
+        Self::RepeatWaits,
+        Self::VisibleOnly,
+        Self::LiveInOrder,
+        Self::LiveOnce,
+    ];
+
+    /// Those of a store that several nodes share.
+    pub const SHARED: [Self; 10] = [
+        Self::WriteProof,
+        Self::IncarnationCompared,
+        Self::LastRepeatsIncarnation,
+        Self::LapseTakesPosition,
+        Self::ClaimBeginsAnew,
+        Self::NoncesCompared,
+        Self::IdBehindEvent,
+        Self::AppliedInOrder,
+        Self::ConnectionClaimed,
+        Self::RulesHeld,
     ];
 }
 

@@ -175,8 +175,13 @@ impl Cache {
     }
 
     /// Says whether an entry would be served at `fresh` now, without asking anybody.
+    ///
+    /// A node may know that a name was moved before it knows everything up to that position: the floors are raised first.
     pub fn is_valid(&self, entry: &Entry) -> bool {
-        self.still_good(entry, self.0.store.horizon().applied()).is_some()
+        let horizon = self.0.store.horizon();
+        let moved = entry.closure.slots().iter().map(|slot| horizon.floor(*slot)).max();
+        let known = moved.map_or(horizon.applied(), |moved| moved.max(horizon.applied()));
+        self.still_good(entry, known).is_some()
     }
 
     /// Returns how many entries there are, and the bytes they take.

@@ -63,6 +63,8 @@ struct Parts {
     rules_at: Mutex<Option<Position>>,
     /// What this machine's files are called on a shared store.
     workspace: OnceLock<String>,
+    /// What is held until the end, such as the data directory of a node. Locked when it is given, and at the end.
+    held: Mutex<Option<Box<dyn Send>>>,
     redactor: Redactor,
     read_sets: Arc<ReadSets>,
     ephemeral: Ephemeral,
@@ -121,6 +123,7 @@ impl EventStream {
             begun,
             rules_at,
             workspace,
+            held: Mutex::default(),
             redactor,
             read_sets,
             ephemeral,
@@ -142,6 +145,11 @@ impl EventStream {
         let _ = self.0.workspace.set(name);
     }
 
+    /// Holds something until the end.
+    pub(crate) fn hold(&self, it: impl Send + 'static) {
+        *self.0.held.lock() = Some(Box::new(it));
+    }
+
     /// Returns what this machine's files are called on a shared store.
     pub fn workspace(&self) -> Option<&str> {
         self.0.workspace.get().map(String::as_str)
@@ -158,9 +166,10 @@ impl EventStream {
     }
 
     /// Loads what sessions were given before, and keeps it from here on: flushed once a second, and at the end.
-    /// Without it the sets of sessions live in memory alone.
-    pub async fn keep_read_sets(&self) {
-        self.0.read_sets.keep().await;
+    /// Without it the sets of sessions live in memory alone. Where several nodes share the store, each names itself and
+    /// keeps its own: a session belongs to the node it was read through.
+    pub async fn keep_read_sets(&self, node: Option<&str>) {
+        self.0.read_sets.keep(node).await;
     }
 
     /// Attaches a source, whose health is shown and told as events, and which ends with the handle. To be called within
@@ -191,5 +200,6 @@ impl EventStream {
         self.0.groups.end();
         self.0.read_sets.end().await;
         self.0.store.close().await;
+        drop(self.0.held.lock().take());
     }
 }

@@ -15,7 +15,7 @@ use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
 use crate::store::Store;
 use crate::store::dragonfly::{ConnectError, SharedStore, SharedStoreOptions};
-use crate::store::embedded::{EmbeddedStore, OpenStoreError, StoreOptions};
+use crate::store::embedded::{EmbeddedStore, Lock, OpenStoreError, StoreOptions, lock};
 use crate::workspace::{RootError, Workspace};
 
 /// What an engine is made from. The default has no roots and keeps its data in the user's state directory.
@@ -187,6 +187,8 @@ impl EventStream {
         let redactor = Redactor::new(config.secrets);
         let redactor = if config.secret_patterns { redactor.with_patterns() } else { redactor };
         let name = workspace_name(config.workspace, config.shared.is_some(), &data)?;
+        // The embedded store takes the lock itself.
+        let node = config.shared.is_some().then(|| node(&data)).transpose()?;
         let store: Arc<dyn Store> = match config.shared {
             Some(shared) => {
                 let workspace = name.clone().unwrap_or(shared.workspace);
@@ -218,7 +220,11 @@ impl EventStream {
             let (namespace, own) = (config.namespace, events.rules().version());
             return Err(OpenError::OtherRules { namespace, installed, own });
         }
-        events.keep_read_sets().await;
+        let node = node.map(|(node, lock)| {
+            events.hold(lock);
+            node
+        });
+        events.keep_read_sets(node.as_deref()).await;
         if workspace.roots().next().is_some() {
             let options = LocalOptions::new(data.join("cookies"));
             let local = Local::start(events.clone(), workspace, options).await?;
@@ -256,21 +262,32 @@ fn workspace_name(named: Option<String>, is_shared: bool, data: &Path) -> Result
     if !is_shared {
         return Ok(None);
     }
-    let path = data.join("workspace");
-    let refuse = |error| OpenError::Data { data: data.to_owned(), error };
     let name = match named {
         Some(name) => name,
-        None => match std::fs::read_to_string(&path) {
-            Ok(text) => text.trim().to_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let drawn = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
-                std::fs::write(&path, format!("{drawn}\n")).map_err(refuse)?;
-                drawn
-            }
-            Err(error) => return Err(refuse(error)),
-        },
+        None => drawn(data, "workspace")?,
     };
     if is_workspace(&name) { Ok(Some(name)) } else { Err(OpenError::Workspace(name)) }
+}
+
+/// Takes a data directory for a node of a shared store, and returns the node's name, which lies there.
+fn node(data: &Path) -> Result<(String, Lock), OpenError> {
+    let lock = lock(data)?;
+    Ok((drawn(data, "node")?, lock))
+}
+
+/// Returns a name that is drawn once and kept in a file of the data directory.
+fn drawn(data: &Path, file: &str) -> Result<String, OpenError> {
+    let path = data.join(file);
+    let refuse = |error| OpenError::Data { data: data.to_owned(), error };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let drawn = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
+            std::fs::write(&path, format!("{drawn}\n")).map_err(refuse)?;
+            Ok(drawn)
+        }
+        Err(error) => Err(refuse(error)),
+    }
 }
 
 /// Makes the data directory and sees that it lies outside every root.

@@ -100,7 +100,7 @@ pub trait Store: Send + Sync + 'static {
         })
     }
 
-    /// Gives up the lease on a key that was not filled.
+    /// Gives up the lease on a key, if this process has it still. A commit gives it up by itself.
     fn release<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, ()> {
         let _ = key;
         Box::pin(std::future::ready(()))

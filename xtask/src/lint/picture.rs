@@ -19,7 +19,7 @@ pub(super) const MODULES: [(&str, &[Edge]); 12] = [
     ("sync", &[]),
     ("rules", &[]),
     ("store", &[To("ablation"), To("sync")]),
-    ("stream", &[To("store")]),
+    ("stream", &[To("ablation"), To("store")]),
     ("cache", &[To("ablation"), To("sync"), To("store")]),
     ("redact", &[Only("store", &["in_json"])]),
     ("event_stream", &[To("rules"), To("store"), To("stream"), To("cache"), To("redact")]),
@@ -54,16 +54,27 @@ pub(super) const MODULES: [(&str, &[Edge]); 12] = [
 ];
 
 /// The crates of the product: each with those of them it may be built from.
-pub(super) const CRATES: [(&str, &[&str]); 9] = [
+pub(super) const CRATES: [(&str, &[&str]); 11] = [
     ("undercurrent-types", &[]),
     ("undercurrent", &["undercurrent-types"]),
-    ("undercurrent-check", &["undercurrent-types", "undercurrent"]),
     ("undercurrent-loom", &["undercurrent-types"]),
     ("undercurrent-model", &[]),
     // Of tests: nothing that ships is built from it.
     ("undercurrent-servers", &[]),
     ("undercurrent-client", &["undercurrent-types"]),
+    ("undercurrent-fuzz", &["undercurrent-types", "undercurrent", "undercurrent-client"]),
     ("undercurrent-server", &["undercurrent-types", "undercurrent"]),
+    (
+        "undercurrent-check",
+        &[
+            "undercurrent-types",
+            "undercurrent",
+            "undercurrent-client",
+            "undercurrent-server",
+            "undercurrent-servers",
+        ],
+    ),
+    ("undercurrent-nodes", &["undercurrent-check", "undercurrent-servers"]),
     (
         "undercurrent-cli",
         &["undercurrent-types", "undercurrent", "undercurrent-client", "undercurrent-server"],

@@ -1,5 +1,7 @@
 //! `doctor`.
 
+pub(crate) mod store;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,18 +16,18 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Looks at a data directory.
-pub(crate) fn run(args: &Doctor, json: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(data: &Path, args: &Doctor, json: bool) -> Result<ExitCode, Failure> {
     if args.salvage {
-        return take_out(&args.data);
+        return take_out(data);
     }
-    let checkup = verify(&args.data).map_err(|error| failure(&error))?;
+    let checkup = verify(data).map_err(|error| failure(&error))?;
     if json {
         output::json(&checkup)?;
     } else {
         print(&checkup)?;
     }
     if args.repair
-        && let Some(moved) = move_aside(&args.data).map_err(|error| failure(&error))?
+        && let Some(moved) = move_aside(data).map_err(|error| failure(&error))?
     {
         output::note(&format!(
             "the checkpoint was moved to `{}`: the next start reads the whole log",

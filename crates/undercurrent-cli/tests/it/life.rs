@@ -82,7 +82,8 @@ fn what_can_not_be_served_is_told() {
     user.run(&["serve", "--listen", taken]).failed(6, "is taken");
     user.run(&["serve", "absent"]).failed(2, "`absent`");
     user.run(&["serve", ".", "--data", "data", "--listen", "127.0.0.1:0"]).failed(2, "lies in the root");
-    user.run(&["serve", "--store", "redis://x"]).failed(2, "embedded");
+    user.run(&["serve", "--store", "mysql://x"]).failed(2, "expected `redis://host:port`");
+    user.run(&["serve", "--store", "redis://127.0.0.1:1"]).failed(4, "127.0.0.1:1");
     user.run(&["serve", "--config", "absent.toml"]).failed(2, "absent.toml");
     fs::write(user.project.join("bad.toml"), "watch = ['.']").unwrap();
     user.run(&["serve", "--config", "bad.toml"]).failed(2, "watch");

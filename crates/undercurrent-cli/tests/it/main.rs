@@ -11,6 +11,7 @@ mod find;
 mod groups;
 mod kit;
 mod life;
+mod nodes;
 mod publish;
 mod rules;
 mod scrub;

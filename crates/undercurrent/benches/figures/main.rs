@@ -2,12 +2,14 @@
 //!
 //! Peer and subject take turns in short rounds, and the median of the rounds' ratios is printed, so that a machine
 //! whose speed drifts does not decide the result. `--short` takes fewer rounds; `--only NAME` takes one part: `hit`,
-//! `freshness`, `append`, `hop`, `catch_up`, `flat` or `start`.
+//! `freshness`, `append`, `hop`, `catch_up`, `flat`, `group`, `fanout` or
+//! `start`.
 
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 
 mod append;
 mod catch_up;
+mod fanout;
 mod flat;
 mod freshness;
 mod group;
@@ -48,6 +50,9 @@ fn main() {
     }
     if wanted("group") {
         group::run(if short { 5 } else { 31 }, 80);
+    }
+    if wanted("fanout") {
+        fanout::run(if short { 5 } else { 51 });
     }
     if wanted("start") {
         start::run(if short { 100_000 } else { 10_000_000 }, 10_000);

@@ -66,9 +66,8 @@ impl Cache {
         let mut landing = Landing { cache: self.clone(), key, flight, outcome: None };
         tokio::spawn(async move {
             let outcome = landing.cache.fill(&landing.key, &landing.flight, patient).await;
-            if outcome.is_err() {
-                landing.cache.0.store.release(&landing.key).await;
-            }
+            // Whatever did not end with a commit still has the lease: a failure, or an entry that stood in memory.
+            landing.cache.0.store.release(&landing.key).await;
             landing.outcome.replace(outcome);
         });
     }

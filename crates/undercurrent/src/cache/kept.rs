@@ -41,10 +41,14 @@ impl Cache {
         }
     }
 
-    /// Waits while another node fills the key, at most for its lease. A lease only saves double work.
+    /// Waits while another node fills the key, at most for the lease that stands. A lease only saves double work: where
+    /// that fill leaves nothing valid, the next one is not waited for.
     pub(super) async fn await_lease(&self, key: &Key, mode: Mode, first: Read) -> Result<Read, LoadError> {
-        let (mut read, mut pause) = (first, LOOK);
-        while let Lease::Elsewhere(left) = read.lease {
+        let (mut read, mut pause, mut last) = (first, LOOK, Duration::MAX);
+        while let Lease::Elsewhere(left) = read.lease
+            && left <= last
+        {
+            last = left;
             tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(SELDOM);
             read = self.ask_store(key, mode).await?;

@@ -11,7 +11,7 @@ mod set;
 use std::collections::HashMap;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use undercurrent_types::{Key, SessionName, Version};
@@ -35,6 +35,8 @@ pub(super) struct ReadSets {
     store: Arc<dyn Store>,
     /// A mutex: a read in a session holds it for the time of one look-up.
     sets: Mutex<Sets>,
+    /// What the ids of this node's rows begin with; set when keeping begins.
+    node: OnceLock<String>,
     /// The task that flushes, where one was begun; taken when it is ended.
     keeper: Mutex<Option<Keeper>>,
 }
@@ -53,7 +55,7 @@ struct Sets {
 
 impl ReadSets {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, sets: Mutex::default(), keeper: Mutex::default() }
+        Self { store, sets: Mutex::default(), node: OnceLock::new(), keeper: Mutex::default() }
     }
 
     /// Notes that a session was given a version of a key.

@@ -14,6 +14,7 @@ mod claim;
 mod clean;
 mod connect;
 mod connection;
+mod doctor;
 mod entry;
 mod entry_text;
 mod follow;
@@ -60,6 +61,10 @@ use super::{
 };
 
 pub use self::connect::ConnectError;
+pub use self::doctor::{
+    Latency, Meaning, Memory, Part, Persistence, Replica, Replication, SharedCheckup, SharedNamespace,
+    examine,
+};
 pub use self::options::SharedStoreOptions;
 pub use self::url::{StoreUrl, StoreUrlError};
 

@@ -19,6 +19,9 @@ mod error;
 mod file;
 mod flusher;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod ids;
 mod index;
@@ -61,7 +64,8 @@ use undercurrent_types::{Cursor, Epoch, Key, Name, Position, Seq, StreamName, To
 use self::clean::Cleaner;
 use self::closing::Closing;
 use self::commit::CommitView;
-use self::file::{Disk, Lock, RealDisk};
+pub(crate) use self::file::Lock;
+use self::file::{Disk, RealDisk};
 use self::flusher::Flusher;
 use self::frame::Kind;
 use self::history::Source;
@@ -405,6 +409,11 @@ async fn done(done_rx: Done) -> Result<(), PublishError> {
         Ok(result) => result.map_err(Refused::doubt),
         Err(_) => Err(PublishError::Unknown { reason: "the writer of the log broke off".to_owned() }),
     }
+}
+
+/// Takes a data directory for this process, for those who keep something else in it than a store.
+pub(crate) fn lock(dir: &Path) -> Result<Lock, OpenStoreError> {
+    take_lock(&RealDisk, dir)
 }
 
 fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Lock, OpenStoreError> {

@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use undercurrent_types::{Cursor, LogCursor, Seq, Start, StreamName, StreamNameError, wire};
 
 use super::filter::Filter;
+use crate::ablation::{Step, skips};
 use crate::store::{ReadStreamError, Record, Store, StoreError};
 
 /// How many events are read from the log at once, if they are small: the store gives about 1 MiB at most.
@@ -121,7 +122,7 @@ impl Subscription {
             if self.following {
                 match self.live.recv().await {
                     Ok(record) => self.take_live(record),
-                    Err(RecvError::Lagged(_)) => self.following = false,
+                    Err(RecvError::Lagged(_)) => self.following = skips(Step::LiveInOrder),
                     Err(RecvError::Closed) => return Err(ReadStreamError::Store(StoreError::Closed).into()),
                 }
             } else if let Some(delivery) = self.catch_up().await? {
@@ -133,10 +134,13 @@ impl Subscription {
     /// Takes an event from the live ring if it is the next one, and goes back to the log if one is missing.
     fn take_live(&mut self, record: Record) {
         let Cursor { epoch, seq } = record.cursor;
-        if epoch == self.cursor.epoch && seq <= self.cursor.seq {
+        if epoch == self.cursor.epoch && seq <= self.cursor.seq && !skips(Step::LiveOnce) {
             return;
         }
-        if epoch == self.cursor.epoch && seq == self.cursor.seq.next() {
+        if epoch == self.cursor.epoch && seq == self.cursor.seq.next()
+            || skips(Step::LiveInOrder)
+            || seq <= self.cursor.seq && skips(Step::LiveOnce)
+        {
             self.page.push_back(record);
         } else {
             self.following = false;

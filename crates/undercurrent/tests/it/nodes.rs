@@ -375,3 +375,40 @@ async fn waiting_on_one_node_is_woken_by_another() {
     }
     assert_eq!(waiting.await.unwrap(), "2");
 }
+
+async fn read_in_session(node: &Engine, key: &str) {
+    let session = "s".parse().unwrap();
+    node.events.get_app_context(key).session(session).await.unwrap();
+}
+
+/// Returns what a session is told at a node: which keys are others now, and whether it may be more.
+async fn told(node: &Engine) -> (Vec<String>, bool) {
+    let notice = node.events.changes(&"s".parse().unwrap(), false).await;
+    let keys = notice.changes.iter().map(|change| change.key.as_str().to_owned());
+    (keys.collect(), notice.incomplete.is_some())
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_the_node_it_was_read_through_also_after_a_restart_of_another() {
+    let server = start().await;
+    let ([a, b, c], script) = nodes(&server).await;
+    for key in ["x:1", "x:2"] {
+        script.set(key, "old");
+    }
+    a.events.keep_read_sets(Some("a")).await;
+    b.events.keep_read_sets(Some("b")).await;
+    read_in_session(&a, "x:1").await;
+    read_in_session(&b, "x:2").await;
+    assert_eq!(told(&c).await, (vec![], true), "nothing is remembered there, and that is said");
+    b.events.close().await;
+
+    let [b] = nodes(&server).await.0;
+    b.events.cache().register("x", script.clone());
+    b.events.keep_read_sets(Some("b")).await;
+    for key in ["x:1", "x:2"] {
+        script.set(key, "new");
+        c.invalidate(key).await;
+    }
+    assert_eq!(told(&a).await, (vec!["x:1".to_owned()], false));
+    assert_eq!(told(&b).await, (vec!["x:2".to_owned()], false), "`a` still runs, which is no crash of `b`");
+}

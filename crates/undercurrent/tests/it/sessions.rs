@@ -96,7 +96,7 @@ async fn what_can_not_be_read_is_unknown_and_stays_so_when_it_is_seen() {
 #[tokio::test]
 async fn read_sets_survive_a_restart() {
     let engine = Engine::open();
-    engine.events.keep_read_sets().await;
+    engine.events.keep_read_sets(None).await;
     scripted(&engine);
     given(&engine, "s", "x:a").await;
     given(&engine, "s", "x:b").await;
@@ -105,7 +105,7 @@ async fn read_sets_survive_a_restart() {
     drop((events, store));
 
     let engine = Engine::open_in(dir);
-    engine.events.keep_read_sets().await;
+    engine.events.keep_read_sets(None).await;
     let script = scripted(&engine);
     script.set("x:b", "new");
     let notice = changes(&engine, "s").await;
@@ -115,7 +115,7 @@ async fn read_sets_survive_a_restart() {
 #[tokio::test]
 async fn after_an_end_without_a_flush_a_session_is_told_that_more_may_be_missing() {
     let engine = Engine::open();
-    engine.events.keep_read_sets().await;
+    engine.events.keep_read_sets(None).await;
     scripted(&engine);
     given(&engine, "s", "x:a").await;
     engine.events.close().await;
@@ -125,7 +125,7 @@ async fn after_an_end_without_a_flush_a_session_is_told_that_more_may_be_missing
     let engine = Engine::open_in(dir);
     let open = RowWrite { table: "read_set", id: "#open".to_owned(), expected: None, value: Some("".into()) };
     engine.store.publish(Batch::writing(vec![open])).await.unwrap();
-    engine.events.keep_read_sets().await;
+    engine.events.keep_read_sets(None).await;
     scripted(&engine);
     let notice = changes(&engine, "s").await;
     assert!(notice.incomplete.as_deref().unwrap().contains("unexpectedly"), "{notice}");
@@ -136,7 +136,7 @@ async fn after_an_end_without_a_flush_a_session_is_told_that_more_may_be_missing
 #[tokio::test(start_paused = true)]
 async fn read_sets_are_flushed_while_the_process_lives() {
     let engine = Engine::open();
-    engine.events.keep_read_sets().await;
+    engine.events.keep_read_sets(None).await;
     scripted(&engine);
     given(&engine, "s", "x:a").await;
     while engine.store.row("read_set", "s").await.unwrap().is_none() {

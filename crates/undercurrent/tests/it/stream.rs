@@ -61,50 +61,6 @@ async fn a_slow_subscriber_loses_nothing() {
     );
 }
 
-/// Reads up to a seq; each event has to be the one after the one before.
-async fn read_to(reader: &mut undercurrent::stream::Subscription, total: u64) {
-    while reader.cursor().seq.0 < total {
-        let before = reader.cursor().seq.0;
-        match reader.next().await.unwrap() {
-            Delivery::Event(record) => assert_eq!(record.cursor.seq.0, before + 1),
-            Delivery::CaughtUp(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_of_a_thousand_subscribers_stall_and_nobody_misses_an_event() {
-    const READERS: usize = 1000;
-    const STALLED: usize = 10;
-    // Twice what the live ring holds.
-    const TOTAL: u64 = 2048;
-    let engine = Engine::open();
-    let mut stalled = Vec::new();
-    for _ in 0..STALLED {
-        let mut reader = engine.events.subscribe("s").await.unwrap();
-        assert!(matches!(reader.next().await.unwrap(), Delivery::CaughtUp(_)));
-        stalled.push(reader);
-    }
-    let mut following = Vec::new();
-    for _ in STALLED..READERS {
-        let mut reader = engine.events.subscribe("s").await.unwrap();
-        assert!(matches!(reader.next().await.unwrap(), Delivery::CaughtUp(_)));
-        following.push(tokio::spawn(async move { read_to(&mut reader, TOTAL).await }));
-    }
-    for _ in 0..TOTAL / 64 {
-        publish_batch(&engine.events, "s", 64).await;
-    }
-    // All that read are done, though ten have not taken a single event.
-    for reader in following {
-        reader.await.unwrap();
-    }
-    for mut reader in stalled {
-        assert_eq!(reader.cursor().seq.0, 0);
-        read_to(&mut reader, TOTAL).await;
-    }
-}
-
 #[tokio::test]
 async fn a_reader_goes_on_where_it_stood_after_a_restart() {
     let engine = Engine::open();

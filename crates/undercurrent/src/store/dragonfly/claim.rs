@@ -31,6 +31,13 @@ pub(super) struct Claimed {
     pub(super) begun: Mark,
 }
 
+impl Claimed {
+    /// Believes of another connection what is believed of this one: what a connection that makes itself anew would do.
+    pub(super) fn over(&self, wire: Wire) -> Self {
+        Self { wire, server: self.server.clone(), begun: self.begun.clone() }
+    }
+}
+
 /// Makes a connection and claims it: INFO, CLAIM, and INFO once more with the same id.
 pub(super) async fn claim(
     connector: &Connector,
@@ -84,7 +91,8 @@ fn read(answer: Value, keys: &Keys) -> Result<Mark, ConnectError> {
     parse().map_err(unfit)
 }
 
-fn format_error(keys: &Keys, found: &str) -> ConnectError {
+/// Says that what is there has another format.
+pub(super) fn format_error(keys: &Keys, found: &str) -> ConnectError {
     let key = keys.order[0].clone();
     ConnectError::Format { key, found: found.to_owned(), expected: FORMAT }
 }
@@ -92,7 +100,8 @@ fn format_error(keys: &Keys, found: &str) -> ConnectError {
 /// Begins the call of a script with its text, for the few that are called once.
 pub(super) fn eval<'a>(script: &Script, keys: impl ExactSizeIterator<Item = &'a String>) -> Cmd {
     let mut command = Cmd::new();
-    command.arg("EVAL").arg(&script.text).arg(keys.len());
+    let text = script.ablated();
+    command.arg("EVAL").arg(text.as_ref().unwrap_or(&script.text)).arg(keys.len());
     keys.for_each(|key| {
         command.arg(key);
     });

@@ -1,5 +1,6 @@
 //! Values that the store keeps for all of its nodes: READ, COMMIT and the lease of who fills a key.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +25,15 @@ const LARGEST: usize = 1 << 20;
 /// What this node is known by as the one who fills a key, and the server's clock as it was last seen.
 pub(super) struct Entries {
     holder: String,
+    /// The keys whose lease this node has; a mutex held for a look. At most as many as are filled at once.
+    leased: Mutex<HashSet<Key>>,
     /// A mutex held for a copy: written by each READ, read by each COMMIT.
     clock: Mutex<Option<Clock>>,
 }
 
 impl Default for Entries {
     fn default() -> Self {
-        Self { holder: random(), clock: Mutex::default() }
+        Self { holder: random(), leased: Mutex::default(), clock: Mutex::default() }
     }
 }
 
@@ -56,7 +59,11 @@ impl Entries {
         self.see(&answer);
         // What is left of a deadline is counted from before the request was sent.
         let clock = Clock { server_ms: answer.time_ms, at: sent };
-        read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(&e))
+        let read = read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(&e))?;
+        if lease && read.lease == Lease::Held && !matches!(read.kept, Kept::Valid(_)) {
+            self.leased.lock().insert(key.clone());
+        }
+        Ok(read)
     }
 
     /// Notes the server's clock, as of when its answer came.
@@ -77,6 +84,9 @@ impl Entries {
 
     /// Gives up the lease on a key.
     pub(super) async fn release(&self, link: &Link, key: &Key) {
+        if !self.leased.lock().remove(key) {
+            return;
+        }
         let call = Call::of(&RELEASE).key(link.keys.lease(key)).arg(&*self.holder);
         // One that can not be given up ends by itself.
         if let Err(error) = link.ask(&call).await {
@@ -120,6 +130,8 @@ impl Entries {
         call = call.arg(text.rest).arg(&*self.holder).number(millis(LASTS));
         link.add_plain(&mut call, key, commit.closure);
         let mut answer = link.ask(&call).await?;
+        // The step has given it up.
+        self.leased.lock().remove(key);
         let verdict = answer.rest.text().map_err(|e| link.malformed(&e))?;
         // It may have been moved by this step; whether it was, the floors need not know.
         if verdict == "disagree" || answer.at.at.position > answer.since.at.position {

@@ -22,7 +22,8 @@ impl Keys {
         Self { workspaces: Workspaces::new(workspace), tag: tag.into(), order }
     }
 
-    fn of(&self, rest: &str) -> String {
+    /// Returns the key of this rest.
+    pub(super) fn of(&self, rest: &str) -> String {
         format!("{}:{rest}", self.tag)
     }
 

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use undercurrent_types::{Incarnation, Name, Position, Token};
 
 use super::claim::Mark;
+use crate::ablation::{Step, skips};
 use crate::store::Horizon;
 
 /// How many incarnations are remembered that were left.
@@ -123,6 +124,18 @@ impl Order {
         }
     }
 
+    /// Raises the floors of what this node published.
+    pub(super) fn published<'a>(&self, names: impl IntoIterator<Item = &'a Name>, at: &Mark) {
+        self.raise(names, at.at);
+        if skips(Step::AppliedInOrder) {
+            let mut known = self.known.lock();
+            if at.at.inc == known.seen.at.inc && at.at.position > known.applied.at.position {
+                known.applied = at.clone();
+                self.horizon.advance(at.at.position);
+            }
+        }
+    }
+
     /// Takes in what a barrier found that was asked when this had been applied; says whether that still is so.
     pub(super) fn apply(&self, since: &Since, asked: &Mark, at: &Mark) -> bool {
         let mut known = self.known.lock();
@@ -139,5 +152,25 @@ impl Order {
         }
         known.applied = at.clone();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(inc: u64, position: u64) -> Mark {
+        let at = Token { inc: Incarnation(inc), position: Position(position) };
+        Mark { at, nonce: format!("{inc}-{position}").into() }
+    }
+
+    #[test]
+    fn the_answer_of_a_late_barrier_is_not_applied_across_incarnations() {
+        let order = Order::starting_at(mark(1, 5));
+        let asked = order.known().applied;
+        order.claimed(&mark(2, 9));
+        assert!(!order.apply(&Since::Jump, &asked, &mark(1, 6)));
+        assert_eq!(order.horizon.incarnation(), Incarnation(2));
+        assert_eq!(order.known().applied, mark(2, 9));
     }
 }

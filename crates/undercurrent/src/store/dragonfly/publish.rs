@@ -265,11 +265,12 @@ impl Link {
             answer => answer,
         };
         let answer = answer.map_err(|failed| self.not_published(failed))?;
+        let at = answer.at.clone();
         let published = draft
             .read(answer, most, &self.options.url)
             .map_err(|e| PublishError::Unknown { reason: e.to_string() })??;
         let names = draft.batch.names.iter().map(|moved| &moved.name);
-        self.order.raise(names, published.token);
+        self.order.published(names, &at);
         Ok(published)
     }
 

@@ -6,6 +6,8 @@
 
 use std::sync::LazyLock;
 
+mod ablated;
+
 /// A step that runs on the server.
 pub(super) struct Script {
     pub(super) name: &'static str,
@@ -14,6 +16,11 @@ pub(super) struct Script {
 }
 
 impl Script {
+    /// Returns the text without the steps that are switched off; `None` where it is what it always is.
+    pub(super) fn ablated(&self) -> Option<String> {
+        cfg!(feature = "ablation").then(|| ablated::text(&self.text)).filter(|text| *text != self.text)
+    }
+
     fn new(name: &'static str, text: String) -> Self {
         let sha = redis::Script::new(&text).get_hash().to_owned();
         Self { name, text, sha }

@@ -42,15 +42,9 @@ impl Server {
     ///
     /// Fails when it lacks what is needed, and says what.
     pub(super) async fn ask(wire: &Wire) -> Result<Self, ConnectError> {
-        let about = Told(info(wire, &EVERYTHING).await?);
+        let about = Told::ask(wire).await?;
         let unfit = |what: String| Err(ConnectError::Unfit(format!("`{}` {what}", wire.address)));
-        let product = match (about.get("dragonfly_version"), about.get("valkey_version")) {
-            (Some(version), _) => {
-                format!("Dragonfly {}", version.trim_start_matches("df-").trim_start_matches('v'))
-            }
-            (None, Some(version)) => format!("Valkey {version}"),
-            (None, None) => format!("Redis {}", about.get("redis_version").unwrap_or("of no version")),
-        };
+        let product = about.product();
         // All of them say which commands of Redis they know.
         let major = about.get("redis_version").and_then(|version| version.split('.').next()?.parse().ok());
         if major.is_none_or(|major: u32| major < 7) {
@@ -114,10 +108,26 @@ impl Server {
 }
 
 /// The text of INFO.
-struct Told(String);
+pub(super) struct Told(String);
 
 impl Told {
-    fn get(&self, field: &str) -> Option<&str> {
+    /// Asks for all of it.
+    pub(super) async fn ask(wire: &Wire) -> Result<Self, ConnectError> {
+        Ok(Self(info(wire, &EVERYTHING).await?))
+    }
+
+    /// Returns the product and its version, for people.
+    pub(super) fn product(&self) -> String {
+        match (self.get("dragonfly_version"), self.get("valkey_version")) {
+            (Some(version), _) => {
+                format!("Dragonfly {}", version.trim_start_matches("df-").trim_start_matches('v'))
+            }
+            (None, Some(version)) => format!("Valkey {version}"),
+            (None, None) => format!("Redis {}", self.get("redis_version").unwrap_or("of no version")),
+        }
+    }
+
+    pub(super) fn get(&self, field: &str) -> Option<&str> {
         self.0.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
     }
 }

@@ -17,6 +17,8 @@ use crate::store::{Moment, StoreError};
 
 /// The most time between two barriers that keep reads at `bounded` without a round trip.
 const WARM: Duration = Duration::from_millis(100);
+/// How old the note of the last read at `bounded` may be, in nanoseconds.
+const NOTE: u64 = 1_000_000;
 
 /// The state of a store, shared with its tasks.
 pub(super) struct Shared {
@@ -46,6 +48,22 @@ struct Warm {
     /// The shortest age that was asked for lately, in nanoseconds.
     age: AtomicU64,
     begun: Notify,
+}
+
+impl Warm {
+    /// Notes that somebody reads at `bounded`. Most reads have nothing new to say, and write nothing that all share.
+    #[inline]
+    fn ask(&self, now: u64, age: u64) {
+        let quiet = now.saturating_sub(self.asked.load(Ordering::Relaxed));
+        let shorter = age < self.age.load(Ordering::Relaxed);
+        if quiet <= NOTE && !shorter {
+            return;
+        }
+        self.asked.store(now, Ordering::Relaxed);
+        if self.age.fetch_min(age, Ordering::Relaxed) > age || quiet > nanos_of(WARM) {
+            self.begun.notify_one();
+        }
+    }
 }
 
 impl Shared {
@@ -80,10 +98,7 @@ impl Shared {
     pub(super) fn barrier_within(&self, age: Duration) -> Option<Position> {
         let now = nanos(Moment::now());
         let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-        let sleeping = now.saturating_sub(self.warm.asked.swap(now, Ordering::Relaxed)) > nanos_of(WARM);
-        if self.warm.age.fetch_min(age, Ordering::Relaxed) > age || sleeping {
-            self.warm.begun.notify_one();
-        }
+        self.warm.ask(now, age);
         let sent = self.last.sent.load(Ordering::Acquire);
         let position = Position(self.last.position.load(Ordering::Acquire));
         (sent > 0 && now.saturating_sub(sent) <= age).then_some(position)

@@ -1,5 +1,10 @@
 //! Little-endian integers and length-prefixed bytes, read without panics.
 
+use undercurrent_types::Seq;
+
+/// Sixteen digits.
+const LARGEST_SEQ: u64 = 9_999_999_999_999_999;
+
 /// The bytes end too early, or say what can not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -46,6 +51,12 @@ impl<'a> Fields<'a> {
 
     pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// Takes a seq; none is larger than what a cursor can say.
+    pub(super) fn seq(&mut self) -> Result<Seq, Malformed> {
+        let seq = self.u64()?;
+        if seq > LARGEST_SEQ { Err(Malformed) } else { Ok(Seq(seq)) }
     }
 
     /// Takes bytes behind their length.

@@ -19,7 +19,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use undercurrent_types::{Cursor, Durability, Epoch, Name, Seq, StreamName, Token, close_committed};
+use undercurrent_types::{Cursor, Durability, Epoch, Name, StreamName, Token, close_committed};
 
 use super::body;
 use super::codec::{Fields, Malformed};
@@ -337,7 +337,7 @@ fn read_row<'a>(fields: &mut Fields<'a>) -> Result<RowView<'a>, Malformed> {
 }
 
 fn read_event<'a>(fields: &mut Fields<'a>) -> Result<EventView<'a>, Malformed> {
-    let cursor = Cursor { epoch: Epoch(fields.u64()?), seq: Seq(fields.u64()?) };
+    let cursor = Cursor { epoch: Epoch(fields.u64()?), seq: fields.seq()? };
     let hash = fields.array()?;
     let durability = durability_of(fields.u8()?)?;
     let flags = fields.u8()?;
@@ -402,7 +402,7 @@ impl EventView<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use undercurrent_types::{Incarnation, Position};
+    use undercurrent_types::{Incarnation, Position, Seq};
 
     #[derive(Clone, Debug)]
     struct Sample {

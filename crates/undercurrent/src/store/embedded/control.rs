@@ -132,7 +132,7 @@ impl<'a> Change<'a> {
         match kind {
             STREAM => {
                 let [epoch, born] = [Epoch(fields.u64()?), Epoch(fields.u64()?)];
-                let [oldest, tail] = [Seq(fields.u64()?), Seq(fields.u64()?)];
+                let [oldest, tail] = [fields.seq()?, fields.seq()?];
                 let retention = retention(fields)?;
                 let (durability, name) = (durability_of(durability)?, fields.text(len.into())?);
                 Ok(Self::Stream { name, durability, epoch, born, oldest, tail, retention })
@@ -189,7 +189,8 @@ mod tests {
 
     prop_compose! {
         fn streams()(
-            name in ".{0,20}", epoch: u64, born: u64, oldest: u64, tail: u64,
+            name in ".{0,20}", epoch: u64, born: u64,
+            oldest in 0..10_000_000_000_000_000u64, tail in 0..10_000_000_000_000_000u64,
             age in prop::option::of(0..u64::MAX), bytes in prop::option::of(0..u64::MAX), count in prop::option::of(0..u64::MAX),
             deleted: bool,
         ) -> (String, Epoch, Epoch, Seq, Seq, Retention, bool) {

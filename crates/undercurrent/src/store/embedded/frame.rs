@@ -66,7 +66,7 @@ impl Kind {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or(0, |(_, code)| *code)
     }
 
-    fn of_code(code: u8) -> Option<Self> {
+    pub(super) fn of_code(code: u8) -> Option<Self> {
         Self::ALL.iter().find(|(_, c)| *c == code).map(|(kind, _)| *kind)
     }
 }
@@ -175,6 +175,18 @@ fn read(bytes: &[u8], offset: u64, salt: u64) -> Result<Found<'_>, Malformed> {
         return Ok(Found::Unknown(kind));
     };
     Ok(Found::Record(Frame { kind, start, synced, position, time_ms, offset }, &record[FRAME..]))
+}
+
+/// Makes bytes the record of a place: one as long as its length says, or as the bytes are.
+#[cfg(feature = "fuzzing")]
+pub(super) fn mend(bytes: &mut [u8], offset: u64, salt: u64) {
+    let most = (bytes.len() - FRAME) & !7;
+    let said = length(bytes).map_or(most, |said| (said - FRAME) & !7).min(most);
+    bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
+    bytes[8..12].copy_from_slice(&(said as u32).to_le_bytes());
+    bytes[48..56].copy_from_slice(&offset.to_le_bytes());
+    let crc = checksum(salt, &bytes[8..FRAME + said]);
+    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
 fn checksum(salt: u64, bytes: &[u8]) -> u32 {

@@ -11,6 +11,9 @@ const MARKS: usize = 128;
 /// How much log lies between two marks at first, or how much time.
 const EVERY_BYTES: u64 = 64 << 10;
 const EVERY_MS: u64 = 60 * 60 * 1000;
+/// No log is so long that more marks or bytes could come together.
+const MOST_HALVED: u32 = 32;
+const MOST_BYTES: u64 = 1 << 60;
 
 /// A commit with an event of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,10 +125,17 @@ impl Index {
         let halved = u32::try_from(fields.u64()?).map_err(|_| Malformed)?;
         let (bytes, time_ms, count) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let mark = |_| {
-            let (seq, offset) = (Seq(fields.u64()?), fields.u64()?);
+            let (seq, offset) = (fields.seq()?, fields.u64()?);
             Ok(Mark { seq, offset, time_ms: fields.u64()?, bytes: fields.u64()? })
         };
-        Ok(Self { marks: (0..count).map(mark).collect::<Result<_, _>>()?, halved, bytes, time_ms })
+        let marks = (0..count).map(mark).collect::<Result<Vec<_>, _>>()?;
+        // What is added to and subtracted from can not be anything.
+        let rises = |a: &Mark, b: &Mark| a.seq <= b.seq && a.offset <= b.offset && a.bytes <= b.bytes;
+        let is_sound = halved < MOST_HALVED
+            && bytes <= MOST_BYTES
+            && marks.is_sorted_by(rises)
+            && marks.last().is_none_or(|last| last.bytes <= bytes);
+        if is_sound { Ok(Self { marks, halved, bytes, time_ms }) } else { Err(Malformed) }
     }
 
     /// Has marks of dropped records show to where it is said that they are.
@@ -169,6 +179,23 @@ mod tests {
             assert!(offset <= seq * STEP && seq * STEP - offset <= stride, "{seq}");
         }
         assert_eq!(index.find(Seq(0)), None);
+    }
+
+    #[test]
+    fn an_index_that_can_not_be_is_refused() {
+        let reads = |numbers: &[u64]| {
+            let mut out = Out::default();
+            out.u64s(numbers);
+            Index::decode(&mut Fields::of(&out.finish())).is_ok()
+        };
+        // How often it was halved, bytes, time, marks; then each mark: seq, offset, time, bytes before it.
+        let sound = [0, 500, 9, 2, 1, 64, 9, 0, 5, 700, 9, 300];
+        assert!(reads(&sound));
+        for (place, number) in [(0, 64), (1, u64::MAX), (3, 3), (4, 6), (5, 800), (8, u64::MAX), (11, 501)] {
+            let mut wrong = sound;
+            wrong[place] = number;
+            assert!(!reads(&wrong), "{number} at {place}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, sizes: Sizes) -> Result<Recov
         let path = dir.join(unfinished);
         disk.remove(&path).map_err(OpenStoreError::io(&path, "removed"))?;
     }
+    // The last process may have died, or failed, before it made the names last that are found now.
+    disk.sync_dir(dir).map_err(OpenStoreError::io(dir, "synced"))?;
     let all = open_segments(disk, dir, &names)?;
     if all.is_empty() {
         return begin(disk, dir, sizes.first);

@@ -16,6 +16,7 @@ use super::scan::Places;
 use super::segment::HEADER;
 use super::streams::Known;
 use super::tables::Tables;
+use crate::ablation::{Step, skips};
 
 /// What the records up to some place of the log say.
 pub(super) struct Replay {
@@ -277,7 +278,8 @@ impl Replay {
             let of = (&stream.name, event.cursor.epoch);
             self.latest.restore(&key, at, of, value, (frame.offset, i));
         }
-        if self.now_ms.saturating_sub(frame.time_ms) <= WINDOW.as_millis() as u64 {
+        let is_recent = self.now_ms.saturating_sub(frame.time_ms) <= WINDOW.as_millis() as u64;
+        if is_recent && !skips(Step::IdsRestored) {
             self.remember(frame, payload, event);
         }
         Ok(())

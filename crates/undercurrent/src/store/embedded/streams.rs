@@ -12,6 +12,7 @@ use super::codec::{Fields, Malformed, Out};
 use super::commit::{durability_code, durability_of};
 use super::control::{self, Change};
 use super::index::{Dropped, Index};
+use crate::ablation::{Step, skips};
 use crate::store::{PublishError, Record, Retention, StreamState};
 
 /// How many events a live ring holds. A receiver that falls further behind reads on from the log.
@@ -175,7 +176,7 @@ impl Stream {
         let mut left = bytes;
         let records = inner.recent.iter().skip(skip as usize).take(limit);
         let records = records.take_while(|record| {
-            let taken = left > 0 && record.cursor.seq <= visible;
+            let taken = left > 0 && (record.cursor.seq <= visible || skips(Step::VisibleOnly));
             left = left.saturating_sub(record.json.len());
             taken
         });
@@ -261,8 +262,8 @@ impl Known {
             tail_is_told: fields.u8()? != 0,
             epoch: Epoch(fields.u64()?),
             born: Epoch(fields.u64()?),
-            oldest: Seq(fields.u64()?),
-            tail: Seq(fields.u64()?),
+            oldest: fields.seq()?,
+            tail: fields.seq()?,
             retention: control::retention(fields)?,
             index: Index::decode(fields)?,
         })

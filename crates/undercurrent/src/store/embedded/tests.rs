@@ -3,6 +3,7 @@
 mod checkpoint;
 mod contract;
 mod crash;
+mod cuts;
 mod disk;
 mod durability;
 mod full;

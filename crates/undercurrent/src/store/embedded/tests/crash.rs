@@ -1,5 +1,5 @@
 //! A machine that dies at any moment, many thousand times, with a disk that loses, tears and reorders what was not
-//! synced, fails, or is full.
+//! synced, names of files as well, of which any call fails, and which is full.
 //!
 //! Each seed is one story: a store is used, and at many moments in between what a crash would leave is kept. Every one of
 //! these disks is then opened and compared with what had been answered at that moment. The seed of a story that fails is
@@ -219,6 +219,12 @@ impl Story {
 
     async fn restart(&mut self) {
         self.store.close().await;
+        // A call that fails while it is opened leaves all as it was for the next try.
+        if self.dice.roll(2) == 0 {
+            self.disk.fail_call(self.dice.roll(40) as usize, self.dice.roll(2) == 0);
+            drop(open_with(&self.disk, options()));
+            self.disk.mend();
+        }
         self.store = Arc::new(open_with(&self.disk, options()).unwrap());
     }
 
@@ -245,9 +251,14 @@ impl Story {
     async fn end(&mut self) {
         self.disk.keep_images();
         let answered = self.answered.clone();
-        self.disk.fail(if self.dice.roll(2) == 0 { Failing::Syncs } else { Failing::Writes });
-        self.publish().await;
-        self.publish().await;
+        match self.dice.roll(4) {
+            0 => self.disk.fail(Failing::Syncs),
+            1 => self.disk.fail(Failing::Writes),
+            on => self.disk.fail_call(self.dice.roll(16) as usize, on == 2),
+        }
+        for _ in 0..4 {
+            self.publish().await;
+        }
         let (asked, highest) = (self.asked.len(), self.highest);
         for disk in self.disk.take_images() {
             let answered = answered.clone();

@@ -22,19 +22,50 @@ struct Inner {
     changed: Condvar,
 }
 
+type Files = HashMap<PathBuf, Arc<Mutex<Content>>>;
+
+/// What was done with names, in order: none of it lasts before those that came before it.
+#[derive(Clone)]
+enum Naming {
+    Created(PathBuf, Arc<Mutex<Content>>),
+    Renamed(PathBuf, PathBuf),
+    Removed(PathBuf),
+}
+
+impl Naming {
+    fn apply(&self, files: &mut Files) {
+        match self {
+            Self::Created(path, content) => drop(files.insert(path.clone(), content.clone())),
+            Self::Renamed(from, to) => {
+                if let Some(content) = files.remove(from) {
+                    files.insert(to.clone(), content);
+                }
+            }
+            Self::Removed(path) => drop(files.remove(path)),
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
-    files: HashMap<PathBuf, Arc<Mutex<Content>>>,
+    files: Files,
+    /// The files that there are after a crash whatever happens, and what was done with names since.
+    synced: Files,
+    unsynced: Vec<Naming>,
     locked: Vec<PathBuf>,
     syncs: usize,
     bytes_read: usize,
     syncs_held: bool,
     syncs_waiting: usize,
     failing: Option<Failing>,
+    /// How many calls succeed from now on, and whether more than the one after them fails.
+    calls_left: Option<(usize, bool)>,
     /// How many bytes all files together may have.
     capacity: Option<usize>,
     /// What a crash would have left before each change.
     images: Option<Vec<MemoryDisk>>,
+    /// How often images were begun to be kept.
+    kept: usize,
 }
 
 /// Dropping it lets syncs go on.
@@ -100,14 +131,47 @@ impl MemoryDisk {
         self.0.state.lock().failing = Some(failing);
     }
 
+    /// Has the call of any kind fail that comes after so many others, and with `on` all that follow it.
+    pub(super) fn fail_call(&self, after: usize, on: bool) {
+        self.0.state.lock().calls_left = Some((after, on));
+    }
+
     /// Has operations succeed again.
     pub(super) fn mend(&self) {
-        self.0.state.lock().failing = None;
+        let mut state = self.0.state.lock();
+        (state.failing, state.calls_left) = (None, None);
+    }
+
+    /// Counts a call, and says whether it succeeds.
+    fn call(&self) -> io::Result<()> {
+        let mut state = self.0.state.lock();
+        match &mut state.calls_left {
+            Some((0, on)) => {
+                if !*on {
+                    state.calls_left = None;
+                }
+                Err(io::Error::other("the call fails"))
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Does something with names, which lasts once the directory is synced.
+    fn name(&self, naming: Naming) {
+        let mut state = self.0.state.lock();
+        naming.apply(&mut state.files);
+        state.unsynced.push(naming);
     }
 
     /// Keeps what a crash would leave before every change from now on.
     pub(super) fn keep_images(&self) {
-        self.0.state.lock().images = Some(Vec::new());
+        let mut state = self.0.state.lock();
+        state.images = Some(Vec::new());
+        state.kept += 1;
     }
 
     /// Returns what was kept: for each change what the end of the machine would have left, and of the process.
@@ -116,10 +180,18 @@ impl MemoryDisk {
     }
 
     fn about_to_change(&self) {
-        if self.0.state.lock().images.is_some() {
+        let begun = || {
+            let state = self.0.state.lock();
+            (state.images.is_some(), state.kept)
+        };
+        if let before @ (true, _) = begun() {
             let images = [self.crash(|| false), self.copy()];
-            // They may have been taken meanwhile, while another thread makes a segment.
-            if let Some(kept) = &mut self.0.state.lock().images {
+            let mut state = self.0.state.lock();
+            // They may have been taken meanwhile, while another thread makes a segment. What others are kept for came
+            // later than these.
+            if before == (true, state.kept)
+                && let Some(kept) = &mut state.images
+            {
                 kept.extend(images);
             }
         }
@@ -151,13 +223,18 @@ impl MemoryDisk {
 
     /// Returns what is left when the process dies now: everything that was written, synced or not.
     pub(super) fn copy(&self) -> Self {
-        self.map(Content::clone)
+        let files = self.0.state.lock().files.clone();
+        Self::holding(&files, Content::clone)
     }
 
     /// Returns what is left when the machine dies now: all that was synced, and such sectors of the rest as `keeps`
-    /// says.
+    /// says; of what was done with names, as much as it says.
     pub(super) fn crash(&self, mut keeps: impl FnMut() -> bool) -> Self {
-        self.map(|content| {
+        let state = self.0.state.lock();
+        let (mut files, unsynced) = (state.synced.clone(), state.unsynced.clone());
+        drop(state);
+        unsynced.iter().take_while(|_| keeps()).for_each(|naming| naming.apply(&mut files));
+        Self::holding(&files, |content| {
             let mut bytes = content.synced.clone();
             for (at, written) in &content.unsynced {
                 for (i, sector) in written.chunks(SECTOR).enumerate() {
@@ -170,16 +247,23 @@ impl MemoryDisk {
         })
     }
 
-    fn map(&self, mut left: impl FnMut(&Content) -> Content) -> Self {
-        let state = self.0.state.lock();
-        let mut paths: Vec<_> = state.files.keys().collect();
+    /// Returns a disk with what is left of files, all of it synced.
+    fn holding(files: &Files, mut left: impl FnMut(&Content) -> Content) -> Self {
+        let mut paths: Vec<_> = files.keys().collect();
         paths.sort();
-        let files = paths.into_iter().map(|path| {
-            let content = left(&state.files[path].lock());
-            (path.clone(), Arc::new(Mutex::new(content)))
-        });
-        let state = State { files: files.collect(), ..State::default() };
-        Self(Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() }))
+        let disk = Self::default();
+        for path in paths {
+            let content = left(&files[path].lock());
+            disk.hold(path, content);
+        }
+        disk
+    }
+
+    fn hold(&self, path: &Path, content: Content) {
+        let content = Arc::new(Mutex::new(content));
+        let mut state = self.0.state.lock();
+        state.files.insert(path.to_owned(), content.clone());
+        state.synced.insert(path.to_owned(), content);
     }
 
     /// Returns the names of the files in a directory, in order.
@@ -195,12 +279,15 @@ impl MemoryDisk {
 
     /// Puts a file in place, all of it on disk.
     pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
-        let content = Content::on_disk(bytes);
-        self.0.state.lock().files.insert(path.to_owned(), Arc::new(Mutex::new(content)));
+        self.hold(path, Content::on_disk(bytes));
     }
 
     fn file(&self, content: Arc<Mutex<Content>>) -> Arc<dyn DiskFile> {
         Arc::new(MemoryFile { disk: self.clone(), content })
+    }
+
+    fn find(&self, path: &Path) -> io::Result<Arc<Mutex<Content>>> {
+        Ok(self.0.state.lock().files.get(path).cloned().ok_or(io::ErrorKind::NotFound)?)
     }
 
     fn check(&self, what: Failing) -> io::Result<()> {
@@ -218,16 +305,18 @@ fn put(bytes: &mut Vec<u8>, at: usize, part: &[u8]) {
 
 impl Disk for MemoryDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+        self.call()
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.call()?;
         let state = self.0.state.lock();
         let inside = state.files.keys().filter(|path| path.parent() == Some(dir));
         Ok(inside.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        self.call()?;
         let mut state = self.0.state.lock();
         if state.locked.iter().any(|locked| locked == path) {
             return Ok(None);
@@ -237,31 +326,41 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let content = self.0.state.lock().files.get(path).cloned();
-        Ok(self.file(content.ok_or(io::ErrorKind::NotFound)?))
+        self.call()?;
+        Ok(self.file(self.find(path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.about_to_change();
+        self.call()?;
         self.check(Failing::Writes)?;
         let content = Arc::<Mutex<Content>>::default();
-        self.0.state.lock().files.insert(path.to_owned(), content.clone());
+        self.name(Naming::Created(path.to_owned(), content.clone()));
         Ok(self.file(content))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.about_to_change();
-        let mut state = self.0.state.lock();
-        let content = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        state.files.insert(to.to_owned(), content);
+        self.call()?;
+        self.find(from)?;
+        self.name(Naming::Renamed(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.about_to_change();
-        self.0.state.lock().files.remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        self.call()?;
+        self.find(path)?;
+        self.name(Naming::Removed(path.to_owned()));
+        Ok(())
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        self.about_to_change();
+        self.call()?;
+        let mut state = self.0.state.lock();
+        state.synced = state.files.clone();
+        state.unsynced.clear();
         Ok(())
     }
 }
@@ -284,10 +383,12 @@ struct MemoryFile {
 
 impl DiskFile for MemoryFile {
     fn len(&self) -> io::Result<u64> {
+        self.disk.call()?;
         Ok(self.content.lock().bytes.len() as u64)
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.disk.call()?;
         let content = self.content.lock();
         let rest = content.bytes.get(at as usize..).unwrap_or_default();
         let len = rest.len().min(buf.len());
@@ -299,6 +400,7 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.disk.about_to_change();
+        self.disk.call()?;
         self.disk.check(Failing::Writes)?;
         let room = self.disk.room_for(&self.content, at as usize + bytes.len(), bytes.len());
         let mut content = self.content.lock();
@@ -318,6 +420,7 @@ impl DiskFile for MemoryFile {
         }
         state.syncs_waiting -= 1;
         drop(state);
+        self.disk.call()?;
         self.disk.check(Failing::Syncs)?;
         let mut content = self.content.lock();
         content.synced = content.bytes.clone();
@@ -327,6 +430,7 @@ impl DiskFile for MemoryFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.disk.about_to_change();
+        self.disk.call()?;
         let mut content = self.content.lock();
         content.bytes.resize(len as usize, 0);
         content.synced.truncate(len as usize);

@@ -1,0 +1,115 @@
+//! Looks for inputs that break a promise of a decoder, with libFuzzer on the stable toolchain.
+//!
+//! What was found to reach new places in earlier runs on this machine lies in `target/fuzz`, what is kept for everybody
+//! in `crates/undercurrent-fuzz/corpus`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::step::Step;
+
+const CRATE: &str = "crates/undercurrent-fuzz";
+const PROGRAM: &str = "target/release/undercurrent-fuzz";
+/// The longest input that is tried.
+const LONGEST: usize = 4096;
+/// How long one input may take, in seconds.
+const SLOWEST: u64 = 10;
+
+/// Searches all targets or one, for this time in all; with `keep`, what reached new places joins the corpus.
+pub(crate) fn run(root: &Path, target: Option<&str>, time: Duration, keep: bool) -> Result<()> {
+    let mut targets = targets(root)?;
+    if let Some(wanted) = target {
+        let known = targets.join(", ");
+        targets.retain(|name| name == wanted);
+        ensure!(!targets.is_empty(), "there is no target `{wanted}`: the targets are {known}");
+    }
+    build(root).run(root)?;
+    let seconds = (time.as_secs() / targets.len() as u64).max(1);
+    for name in &targets {
+        search(root, name, seconds)?;
+        if keep {
+            merge(root, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds the program that searches: only the project's own crates are built anew. The checker is named beside it so that
+/// what both depend on is built once.
+fn build(root: &Path) -> Step {
+    let wrapper = format!("build.rustc-workspace-wrapper='{}'", root.join(CRATE).join("rustc.sh").display());
+    let words = "build --locked --release --package undercurrent-check --package undercurrent-fuzz \
+                 --bin undercurrent-fuzz --features undercurrent-fuzz/search --config";
+    let args = words.split(' ').map(str::to_owned).chain([wrapper]).collect();
+    Step::new("fuzz", "cargo", args)
+}
+
+fn search(root: &Path, name: &str, seconds: u64) -> Result<()> {
+    let (kept, found) = (kept(root, name), found(root, name));
+    std::fs::create_dir_all(&found).with_context(|| found.display().to_string())?;
+    let prefix = root.join("target/fuzz").join(format!("{name}-"));
+    let args = vec![
+        format!("-max_total_time={seconds}"),
+        format!("-max_len={LONGEST}"),
+        format!("-timeout={SLOWEST}"),
+        format!("-artifact_prefix={}", prefix.display()),
+        "-verbosity=0".to_owned(),
+        "-print_final_stats=1".to_owned(),
+        found.display().to_string(),
+        kept.display().to_string(),
+    ];
+    let searched = program(args, name).run(root);
+    if searched.is_err() {
+        bail!(
+            "`{name}` breaks a promise: the input is named above. Mend it, and keep the input in `{}`, where `cargo \
+             test --package undercurrent-fuzz` tries it from then on",
+            kept.display()
+        );
+    }
+    Ok(())
+}
+
+/// Has the corpus be the smallest inputs that reach everything that is known to be reached.
+fn merge(root: &Path, name: &str) -> Result<()> {
+    let (kept, found) = (kept(root, name), found(root, name));
+    let merged = root.join("target/fuzz").join(format!("{name}.merged"));
+    if merged.exists() {
+        std::fs::remove_dir_all(&merged)?;
+    }
+    std::fs::create_dir_all(&merged)?;
+    let folders = [&merged, &kept, &found].map(|folder| folder.display().to_string());
+    let options = ["-merge=1".to_owned(), "-verbosity=0".to_owned(), format!("-max_len={LONGEST}")];
+    program(options.into_iter().chain(folders).collect(), name).run(root)?;
+    std::fs::remove_dir_all(&kept)?;
+    std::fs::create_dir_all(&kept)?;
+    for file in std::fs::read_dir(&merged)? {
+        let file = file?;
+        std::fs::copy(file.path(), kept.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+fn program(args: Vec<String>, target: &str) -> Step {
+    Step::new("fuzz", PROGRAM, args).with_env("UNDERCURRENT_FUZZ_TARGET", target)
+}
+
+fn kept(root: &Path, name: &str) -> PathBuf {
+    root.join(CRATE).join("corpus").join(name)
+}
+
+fn found(root: &Path, name: &str) -> PathBuf {
+    root.join("target/fuzz").join(name)
+}
+
+/// Returns the targets: each has a folder in the corpus.
+fn targets(root: &Path) -> Result<Vec<String>> {
+    let corpus = root.join(CRATE).join("corpus");
+    let mut names = Vec::new();
+    for folder in std::fs::read_dir(&corpus).with_context(|| corpus.display().to_string())? {
+        names.push(folder?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
