@@ -5,8 +5,8 @@
 //! that may have lost positions: such a server is a new incarnation. Memory of this process holds nothing that the
 //! server does not know, except how far the order has been applied.
 //!
-//! A request is one call of a [script](scripts) through the [connection](connection), which was claimed before. Reads
-//! that need a position share the next [barrier](barrier).
+//! A request is one call of a script of [`scripts`] through the [`connection`], which was claimed before. Reads
+//! that need a position share the next [`barrier`].
 
 mod address;
 mod barrier;

@@ -4,7 +4,7 @@
 //! dead letter, once, in one step with the group's state; that what was acknowledged is not given again, over a crash
 //! as well; and that an old lease changes nothing. Never decides by a wall clock.
 //!
-//! The state of a group is one row of the table `group`, and its [`Coordinator`](coordinator::Coordinator) is the only
+//! The state of a group is one row of the table `group`, and its [`Coordinator`] is the only
 //! one in this process that writes it once it is made.
 
 mod coordinator;

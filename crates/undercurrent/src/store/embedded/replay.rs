@@ -183,7 +183,7 @@ impl Replay {
 
     /// Returns the epoch that a start has that finds the log not closed.
     pub(super) fn epoch_after_unclean(&self, start: u64) -> Epoch {
-        Epoch(start.max(self.epoch.0 + 1))
+        Epoch(start.max(self.epoch.0.saturating_add(1)))
     }
 
     fn control(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), String> {
