@@ -10,6 +10,7 @@
 //! 16  incarnation u64 · base u64 and salt u64 of the segment that follows · then the parts, each in its own module
 //! ```
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -117,6 +118,8 @@ pub(super) enum Unusable {
     Io(#[from] io::Error),
     #[error("it is of format {0}, which a newer version of Undercurrent wrote")]
     Newer(u32),
+    #[error("it is of format {0}, which an older version of Undercurrent wrote")]
+    Older(u32),
     #[error("it is of another log")]
     Other,
     #[error("it is damaged")]
@@ -165,8 +168,10 @@ fn decode(bytes: &[u8], all: &[Arc<Segment>]) -> Result<Checkpoint, Unusable> {
     if magic != MAGIC || format == 0 {
         return Err(Unusable::Damaged);
     }
-    if format > FORMAT {
-        return Err(Unusable::Newer(format));
+    match format.cmp(&FORMAT) {
+        Ordering::Greater => return Err(Unusable::Newer(format)),
+        Ordering::Less => return Err(Unusable::Older(format)),
+        Ordering::Equal => {}
     }
     if crc32c::crc32c(&bytes[HEAD..]) != crc {
         return Err(Unusable::Damaged);

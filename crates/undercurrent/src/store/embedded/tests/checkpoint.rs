@@ -219,46 +219,65 @@ async fn a_segment_that_is_missing_before_the_checkpoint_is_reported() {
     assert!(error.contains(&format!("`{}` that follows is missing", all[1])), "{error}");
 }
 
-/// A log with all kinds of records, holes and a checkpoint, as `a_directory_of_format_1_is_written` made it.
-const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/embedded/tests/fixtures/format-1");
+/// Logs with all kinds of records, holes and a checkpoint, as `a_directory_is_written` made them, by the format of the
+/// checkpoint. The log of both has format 1.
+const FIXTURES: [(u32, &str); 2] = [
+    (1, concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/embedded/tests/fixtures/format-1")),
+    (2, concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/embedded/tests/fixtures/checkpoint-2")),
+];
 
-#[tokio::test]
-async fn a_directory_of_format_1_with_a_checkpoint_is_read() {
+fn fixture(dir: &str) -> MemoryDisk {
     let disk = MemoryDisk::default();
-    for entry in std::fs::read_dir(FORMAT_1).unwrap() {
+    for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         disk.put(&log().join(path.file_name().unwrap()), std::fs::read(path).unwrap());
     }
-    let checkup = verify_on(&disk, Path::new("/data")).unwrap();
-    assert_eq!(checkup.findings, [], "the checkpoint is used, and says what the log says");
-    let without = open_with(&without_checkpoint(&disk), tiny()).unwrap();
-    let with = open_with(&disk, tiny()).unwrap();
-    check_same(&with, &without).await;
-    let streams: Vec<_> = with
-        .streams()
-        .await
-        .unwrap()
-        .iter()
-        .map(|one| (one.stream.to_string(), one.oldest, one.tail.seq))
-        .collect();
-    let expected = [("durable", 1, 8), ("few", 15, 24), ("gone", 1, 8), ("memory", 1, 8), ("page", 1, 8)];
-    assert_eq!(streams, expected.map(|(name, oldest, tail)| (name.to_owned(), Seq(oldest), Seq(tail))));
-    assert_eq!(with.latest(&key("state:durable-3")).await.unwrap().unwrap(), &[b'v'; 9][..]);
-    assert_eq!(with.row("t", "1").await.unwrap().unwrap().value, "7");
+    disk
 }
 
-/// Writes the fixture anew. To be run only for a new format, with a name of its own.
+#[tokio::test]
+async fn directories_with_a_checkpoint_of_each_format_are_read() {
+    for (format, dir) in FIXTURES {
+        let disk = fixture(dir);
+        let checkup = verify_on(&disk, Path::new("/data")).unwrap();
+        let told: Vec<_> = checkup.findings.iter().map(ToString::to_string).collect();
+        let expected = match format {
+            1 => vec![
+                "`log/checkpoint`: it is of format 1, which an older version of Undercurrent wrote: opening reads the whole log and makes another",
+            ],
+            _ => vec![],
+        };
+        assert_eq!(
+            (checkup.sound, told),
+            (true, expected.into_iter().map(str::to_owned).collect()),
+            "{format}"
+        );
+        let without = open_with(&without_checkpoint(&disk), tiny()).unwrap();
+        let with = open_with(&disk, tiny()).unwrap();
+        check_same(&with, &without).await;
+        let streams = with.streams().await.unwrap();
+        let streams: Vec<_> =
+            streams.iter().map(|one| (one.stream.as_str(), one.oldest.0, one.tail.seq.0)).collect();
+        let expected = [("durable", 1, 8), ("few", 15, 24), ("gone", 1, 8), ("memory", 1, 8), ("page", 1, 8)];
+        assert_eq!(streams, expected, "{format}");
+        assert_eq!(with.latest(&key("state:durable-3")).await.unwrap().unwrap(), &[b'v'; 9][..]);
+        assert_eq!(with.row("t", "1").await.unwrap().unwrap().value, "7");
+    }
+}
+
+/// Writes the last fixture anew. To be run only for a new format, with a name of its own.
 #[tokio::test]
 #[ignore = "writes the fixture"]
-async fn a_directory_of_format_1_is_written() {
+async fn a_directory_is_written() {
     let disk = MemoryDisk::default();
     let store = open_with(&disk, tiny()).unwrap();
     live(&store, 0..6).await;
     clean(&store, &disk).await;
     live(&store, 6..8).await;
     store.close().await;
-    std::fs::create_dir_all(FORMAT_1).unwrap();
+    let (_, dir) = FIXTURES[FIXTURES.len() - 1];
+    std::fs::create_dir_all(dir).unwrap();
     for name in disk.names(&log()) {
-        std::fs::write(Path::new(FORMAT_1).join(&name), disk.read(&log().join(&name))).unwrap();
+        std::fs::write(Path::new(dir).join(&name), disk.read(&log().join(&name))).unwrap();
     }
 }
