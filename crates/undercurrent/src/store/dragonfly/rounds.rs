@@ -14,11 +14,13 @@ pub(super) struct Rounds<T>(Mutex<State<T>>);
 struct State<T> {
     under_way: bool,
     waiting: Vec<oneshot::Sender<Turn<T>>>,
+    /// Whether the last request was for more than one.
+    crowded: bool,
 }
 
 impl<T> Default for Rounds<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { under_way: false, waiting: Vec::new() }))
+        Self(Mutex::new(State { under_way: false, waiting: Vec::new(), crowded: false }))
     }
 }
 
@@ -45,19 +47,27 @@ impl<T: Clone> Rounds<T> {
         self: &Arc<Self>,
         send: impl FnOnce() -> F,
     ) -> Option<T> {
-        let round = match self.join() {
-            Ok(round) => round,
+        let mut round = match self.join() {
+            Ok((round, crowded)) => {
+                // Where many ask, those who were just answered ask again in a moment, and may share this one.
+                if crowded {
+                    tokio::task::yield_now().await;
+                }
+                round
+            }
             Err(turn_rx) => match turn_rx.await.ok()? {
                 Turn::Done(answer) => return Some(answer),
                 Turn::Send(round) => round,
             },
         };
+        round.gather();
         let answer = send().await;
         round.end(&answer);
         Some(answer)
     }
 
-    fn join(self: &Arc<Self>) -> Result<Round<T>, oneshot::Receiver<Turn<T>>> {
+    /// Returns the right to send the next request, and whether many have asked lately; or a place among those who wait.
+    fn join(self: &Arc<Self>) -> Result<(Round<T>, bool), oneshot::Receiver<Turn<T>>> {
         let mut state = self.0.lock();
         if state.under_way {
             let (turn_tx, turn_rx) = oneshot::channel();
@@ -65,11 +75,18 @@ impl<T: Clone> Rounds<T> {
             return Err(turn_rx);
         }
         state.under_way = true;
-        Ok(Round { rounds: self.clone(), others: Vec::new(), handed_on: false })
+        Ok((Round { rounds: self.clone(), others: Vec::new(), handed_on: false }, state.crowded))
     }
 }
 
 impl<T: Clone> Round<T> {
+    /// Takes in all who wait: what is sent from here on is sent after they asked.
+    fn gather(&mut self) {
+        let mut state = self.rounds.0.lock();
+        self.others.append(&mut state.waiting);
+        state.crowded = !self.others.is_empty();
+    }
+
     /// Tells the others, and hands on.
     fn end(mut self, answer: &T) {
         for turn_tx in self.others.drain(..) {
@@ -104,5 +121,41 @@ impl<T> Drop for Round<T> {
                 _ => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Asks for the number of the request, so many times at once, and returns what they got.
+    async fn ask(rounds: &Arc<Rounds<usize>>, sent: &AtomicUsize, times: usize) -> Vec<usize> {
+        let asked = (0..times).map(|_| {
+            rounds.share(|| async {
+                let number = sent.fetch_add(1, Ordering::Relaxed) + 1;
+                tokio::task::yield_now().await;
+                number
+            })
+        });
+        futures_util::future::join_all(asked).await.into_iter().map(Option::unwrap).collect()
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_while_one_is_under_way_share_the_next() {
+        let (rounds, sent) = (Arc::default(), AtomicUsize::new(0));
+        let got = ask(&rounds, &sent, 100).await;
+        assert_eq!((got[0], &got[1..]), (1, &[2; 99][..]));
+    }
+
+    #[tokio::test]
+    async fn where_many_ask_again_and_again_each_request_is_for_all() {
+        let (rounds, sent) = (Arc::default(), AtomicUsize::new(0));
+        ask(&rounds, &sent, 100).await;
+        for round in 3..9 {
+            assert_eq!(ask(&rounds, &sent, 100).await, [round; 100]);
+        }
+        assert_eq!(ask(&rounds, &sent, 1).await, [9]);
     }
 }
