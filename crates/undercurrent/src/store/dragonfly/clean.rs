@@ -6,13 +6,16 @@ use std::time::Duration;
 use undercurrent_types::{Key, Name, StreamName};
 
 use super::connection::{Call, Link};
-use super::scripts::{FORGET, RETAIN, STREAMS, TURN};
+use super::scripts::{FORGET, RETAIN, STREAMS, SURVEY, TURN};
 use super::shared::Shared;
 use super::streams::{RETENTION, retention_text};
 use crate::store::StoreError;
 
 /// How long a stream that nobody set up may be empty and unused before it goes itself.
 const IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How many streams are looked at in one step.
+const MANY: usize = 100;
 
 /// Cleans whenever it is this node's turn, until the store ends.
 pub(super) async fn clean(shared: Arc<Shared>) {
@@ -38,12 +41,29 @@ impl Link {
             return Ok(());
         }
         let mut answer = self.ask(&Call::of(&STREAMS).key(self.keys.streams())).await?;
+        let mut streams: Vec<StreamName> = Vec::new();
         while answer.rest.left() > 0 {
-            let stream: StreamName = answer.rest.parse().map_err(|e| self.malformed(&e))?;
-            while self.retain(&stream).await? {}
+            streams.push(answer.rest.parse().map_err(|e| self.malformed(&e))?);
+        }
+        for some in streams.chunks(MANY) {
+            let mut answer = self.ask(&self.survey(some)).await?;
+            for stream in some {
+                let has = answer.rest.text().map_err(|e| self.malformed(&e))? == "y";
+                while has && self.retain(stream).await? {}
+            }
         }
         while self.forget().await? {}
         Ok(())
+    }
+
+    /// Asks which streams have something to let go.
+    fn survey(&self, streams: &[StreamName]) -> Call<'static> {
+        let mut call = Call::of(&SURVEY).arg(retention_text(RETENTION)).number(IDLE.as_millis() as u64);
+        for stream in streams {
+            call.push_key(self.keys.stream(stream));
+            call.push_key(self.keys.meta(stream));
+        }
+        call
     }
 
     /// Lets a stream go some of what it need not keep; says whether there is more.

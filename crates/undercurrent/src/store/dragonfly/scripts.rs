@@ -72,6 +72,7 @@ scripts! {
     FACTS = "facts" after "in_time";
     LATEST = "latest" after "in_time";
     ROWS = "rows" after "in_time";
+    SURVEY = "survey" after "in_time";
     RETAIN = "retain" after "in_time";
     REWRITE = "rewrite" after "in_time";
     REPLACE = "replace" after "in_time";

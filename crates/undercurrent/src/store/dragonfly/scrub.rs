@@ -56,7 +56,7 @@ impl Link {
             }
         }
         let mut found = Scrubbed { segments: 1, ..Scrubbed::default() };
-        let mut through = 0;
+        let (mut through, mut copied) = (0, 0);
         loop {
             let page = self.raw(stream, through).await?;
             through = page.events.last().map_or(page.tail, |last| last.seq);
@@ -65,7 +65,9 @@ impl Link {
                 .key(self.keys.meta(stream))
                 .key(self.keys.rewritten(stream))
                 .arg(page.born)
-                .number(through);
+                .number(through)
+                .number(copied);
+            copied += page.events.len() as u64;
             for event in page.events {
                 let (without, times) = secret.take_out(&event.json);
                 found.times += times;

@@ -2,7 +2,7 @@
 local streams, stream, meta, a, b = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local name, unset, idle = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local function answer(what) return {'ok', digits(pos), nonce, digits(now), what} end
-local told = redis.call('HMGET', meta, 'seq', 'oldest', 'bytes', 'retention', 'since')
+local told = redis.call('HMGET', meta, 'seq', 'oldest', 'bytes', 'retention', 'since', 'born')
 if not told[1] then return answer('none') end
 local seq, oldest, bytes = tonumber(told[1]), tonumber(told[2] or 1), tonumber(told[3] or 0)
 local age, most, count = string.match(told[4] or unset, '^(%S+) (%S+) (%S+)$')
@@ -36,6 +36,7 @@ end
 if from > seq and not told[4] and now - tonumber(told[5] or now) > idle then
   redis.call('UNLINK', stream, meta, a, b)
   redis.call('SREM', streams, name)
-  redis.call('HINCRBY', control, 'deleted', 1)
+  local deleted = math.max(tonumber(redis.call('HGET', control, 'deleted')), tonumber(told[6]))
+  redis.call('HSET', control, 'deleted', digits(deleted + 1))
 end
 return answer('done')

@@ -6,8 +6,13 @@ if not told[1] or told[3] ~= ARGV[7] then
   redis.call('UNLINK', next)
   return answer('gone')
 end
-local through = ARGV[8]
-for i = 9, #ARGV, 3 do
+local through, before = ARGV[8], tonumber(ARGV[9])
+-- It has a time to live, so a server without memory may have evicted it.
+if redis.call('XLEN', next) ~= before then
+  redis.call('UNLINK', next)
+  return answer('gone')
+end
+for i = 10, #ARGV, 3 do
   redis.call('XADD', next, ARGV[i] .. '-0', 'at', ARGV[i + 1], 'event', ARGV[i + 2])
 end
 -- What breaks off goes by itself.
