@@ -1,8 +1,12 @@
 //! The position that a read has to know.
 //!
-//! Not a script but a transaction, since a script costs a reader twice what the rest of its round trip does: a write that
-//! changes nothing, which a replica refuses, and what is known of the order, read at one moment. The rules of the
-//! scripts' beginning (`enter.lua`) are evaluated here.
+//! Not a script, since a script costs a reader twice what the rest of its round trip does, but commands in one piece: a
+//! write that changes nothing, which a replica refuses, then what is known of the order, and behind it the question which
+//! server this is. Where that one is answered as expected, the server was the same primary from the claim on, so nothing
+//! has to be read at one moment: what comes in between has a higher position and is left out. A server that keeps its id
+//! when it is promoted again says less, so there it is a transaction.
+//!
+//! The rules of the scripts' beginning (`enter.lua`) are evaluated here.
 
 use redis::{Cmd, Value};
 use undercurrent_types::{Incarnation, Name, Position, Token};
@@ -13,6 +17,7 @@ use super::keys::Keys;
 use super::names::Workspaces;
 use super::order::{Known, Since};
 use super::reply::{Malformed, Reply};
+use super::server::Server;
 use crate::ablation::{Step, skips};
 use crate::store::StoreError;
 
@@ -38,7 +43,8 @@ pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
     let mut failed = Failed::Unavailable("the server changes again and again".to_owned());
     for _ in 0..TRIES {
         let known = link.order.known();
-        let (connection, mut values) = match link.step("barrier", &commands(&link.keys, &known)).await {
+        let ask = |server: &Server| commands(&link.keys, &known, server.keeps_id);
+        let (connection, mut values) = match link.step("barrier", ask).await {
             Ok(sent) => sent,
             Err(Failed::Unavailable(reason)) => {
                 return Err(link.unavailable(Failed::Unavailable(reason)));
@@ -51,7 +57,13 @@ pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
         if connection.inc() != known.seen.at.inc {
             continue;
         }
-        let found = judge(&link.keys.workspaces, &known, values.pop().unwrap_or_default());
+        if connection.server().keeps_id {
+            values = match values.pop() {
+                Some(Value::Array(values)) => values,
+                _ => Vec::new(),
+            };
+        }
+        let found = judge(&link.keys.workspaces, &known, Value::Array(values));
         match found.map_err(|e| link.malformed(&e))? {
             Found::Elsewhere => connection.lose(),
             Found::Overdue => link.lapse().await.map_err(|failed| link.unavailable(failed))?,
@@ -66,7 +78,7 @@ pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
     Err(link.unavailable(failed))
 }
 
-fn commands(keys: &Keys, known: &Known) -> [Cmd; 6] {
+fn commands(keys: &Keys, known: &Known, at_one_moment: bool) -> Vec<Cmd> {
     let [control, _, log, _] = &keys.order;
     let proof = if skips(Step::WriteProof) { "EXISTS" } else { "PERSIST" };
     let command = |words: &[&str]| {
@@ -74,16 +86,18 @@ fn commands(keys: &Keys, known: &Known) -> [Cmd; 6] {
         command.arg(words);
         command
     };
-    let applied = format!("{}-0", known.applied.at.position);
-    let count = (RECORDS + 2).to_string();
-    [
-        command(&["MULTI"]),
+    let behind = format!("({}-0", known.applied.at.position);
+    let count = (RECORDS + 1).to_string();
+    let mut commands = Vec::with_capacity(6);
+    commands.extend(at_one_moment.then(|| command(&["MULTI"])));
+    commands.extend([
         command(&[proof, control]),
         command(&["HMGET", control, "inc", "pos", "nonce", "due"]),
-        command(&["XRANGE", log, &applied, "+", "COUNT", &count]),
+        command(&["XRANGE", log, &behind, "+", "COUNT", &count]),
         command(&["TIME"]),
-        command(&["EXEC"]),
-    ]
+    ]);
+    commands.extend(at_one_moment.then(|| command(&["EXEC"])));
+    commands
 }
 
 /// Reads the answer, and decides what it says to somebody who knows this.
@@ -109,10 +123,12 @@ fn judge(workspaces: &Workspaces, known: &Known, answer: Value) -> Result<Found,
         return Ok(Found::Overdue);
     }
     let at = mark(known.seen.at.inc, pos, &nonce);
-    // The nonce that stands at a position; none where it has been trimmed.
-    let standing = |position: Position| match position.0 == pos {
-        true => Some(&*nonce),
-        false => records.iter().find(|record| record.at == position).map(|record| &*record.nonce),
+    records.retain(|record| record.at.0 <= pos);
+    // Each record says the nonce of the one before it, so the next one vouches for what has been applied. None where
+    // nobody can say.
+    let standing = |position: Position| {
+        let next = records.iter().find(|record| record.at.0 == position.0 + 1);
+        if position.0 == pos { Some(&*nonce) } else { next.map(|record| &*record.before) }
     };
     let mut jump = false;
     for known in [&known.applied, &known.seen] {
@@ -125,13 +141,9 @@ fn judge(workspaces: &Workspaces, known: &Known, answer: Value) -> Result<Found,
             None => jump = true,
         }
     }
-    let applied = known.applied.at.position;
-    let behind = pos - applied.0;
-    let moved: Option<Vec<_>> = records
-        .iter()
-        .filter(|record| record.at > applied)
-        .map(|record| Some((record.at, names(workspaces, &record.names)?)))
-        .collect();
+    let behind = pos - known.applied.at.position.0;
+    let moved: Option<Vec<_>> =
+        records.iter().map(|record| Some((record.at, names(workspaces, &record.names)?))).collect();
     let moved = moved.filter(|moved| !jump && behind <= RECORDS && moved.len() as u64 == behind);
     Ok(Found::At(at, moved.map_or(Since::Jump, Since::Moved)))
 }
@@ -143,7 +155,8 @@ fn mark(inc: Incarnation, pos: u64, nonce: &str) -> Mark {
 /// What a barrier looks at in a record of the log.
 struct Record {
     at: Position,
-    nonce: String,
+    /// The nonce of the record before it.
+    before: String,
     names: String,
 }
 
@@ -152,18 +165,18 @@ fn read_record(log: &mut Reply) -> Result<Record, Malformed> {
     let id = record.text()?;
     let at = id.split_once('-').and_then(|(position, _)| position.parse().ok());
     let at = Position(at.ok_or_else(|| Malformed(format!("`{id}` in the log")))?);
-    let (mut nonce, mut names) = (String::new(), String::new());
+    let (mut before, mut names) = (String::new(), String::new());
     let mut fields = record.array()?;
     while fields.left() > 0 {
         match &*fields.text()? {
-            "nonce" => nonce = fields.text()?,
+            "before" => before = fields.text()?,
             "names" => names = fields.text()?,
             _ => {
                 fields.bytes()?;
             }
         }
     }
-    Ok(Record { at, nonce, names })
+    Ok(Record { at, before, names })
 }
 
 /// Reads the names of a record; `None` where one of them is none, so that nobody can say what was moved.
@@ -185,12 +198,12 @@ mod tests {
         Value::Array(words.iter().map(|word| bulk(word)).collect())
     }
 
-    /// An answer of a server at a position, with these records of its log and their nonces.
-    fn answer(inc: &str, pos: u64, due: Option<&str>, log: &[(u64, &str)]) -> Value {
-        let nonce = log.last().map_or("n", |(_, nonce)| nonce);
+    /// An answer of a server at a position with this nonce: when something is due, and the records of its log behind what
+    /// was applied, each with the nonce of the one before it.
+    fn answer(inc: &str, (pos, nonce): (u64, &str), due: Option<&str>, log: &[(u64, &str)]) -> Value {
         let control = [bulk(inc), bulk(&pos.to_string()), bulk(nonce), due.map_or(Value::Nil, bulk)];
-        let record = |(at, nonce): &(u64, &str)| {
-            let fields = list(&["inc", inc, "nonce", nonce, "names", &format!("- tag:{at}"), "events", ""]);
+        let record = |(at, before): &(u64, &str)| {
+            let fields = list(&["inc", inc, "before", before, "names", &format!("- tag:{at}"), "events", ""]);
             Value::Array(vec![bulk(&format!("{at}-0")), fields])
         };
         let log = log.iter().map(record).collect();
@@ -208,38 +221,43 @@ mod tests {
     #[test]
     fn what_was_moved_since_is_told_in_order() {
         let ours = incarnation_text(INC);
-        let log = [(4, "n4"), (5, "n5"), (6, "n6")];
-        let told = found(&known((4, "n4"), (5, "n5")), answer(&ours, 6, None, &log));
         let name = |n: u64| (Position(n), vec![format!("tag:{n}").parse().unwrap()]);
+        let log = [(5, "n4"), (6, "n5")];
+        let told = found(&known((4, "n4"), (5, "n5")), answer(&ours, (6, "n6"), None, &log));
         assert_eq!(told, Found::At(mark(INC, 6, "n6"), Since::Moved(vec![name(5), name(6)])));
-        let told = found(&known((6, "n6"), (6, "n6")), answer(&ours, 6, None, &log[2..]));
+        // What came behind the position is for the next one.
+        let told = found(&known((4, "n4"), (4, "n4")), answer(&ours, (5, "n5"), None, &log));
+        assert_eq!(told, Found::At(mark(INC, 5, "n5"), Since::Moved(vec![name(5)])));
+        let told = found(&known((6, "n6"), (6, "n6")), answer(&ours, (6, "n6"), None, &[]));
         assert_eq!(told, Found::At(mark(INC, 6, "n6"), Since::Moved(Vec::new())));
-        // Its own record may be gone already, where nothing has come since.
-        let control = answer(&ours, 6, None, &[(6, "n6")]);
-        assert_eq!(found(&known((6, "n6"), (6, "n6")), control), told);
     }
 
     #[test]
     fn what_nobody_can_say_is_a_jump() {
         let ours = incarnation_text(INC);
-        let jump = |pos| Found::At(mark(INC, pos, &format!("n{pos}")), Since::Jump);
+        let jump = |pos, nonce: &str| Found::At(mark(INC, pos, nonce), Since::Jump);
         let at_4 = known((4, "n4"), (4, "n4"));
-        assert_eq!(found(&at_4, answer(&ours, 6, None, &[(6, "n6")])), jump(6), "trimmed");
-        assert_eq!(found(&at_4, answer(&ours, 6, None, &[(4, "n4"), (6, "n6")])), jump(6), "one is missing");
-        let many: Vec<_> = (4..=517).map(|n| (n, if n == 517 { "n517" } else { "n4" })).collect();
-        assert_eq!(found(&at_4, answer(&ours, 517, None, &many)), jump(517), "too many");
+        assert_eq!(found(&at_4, answer(&ours, (6, "n6"), None, &[(6, "n5")])), jump(6, "n6"), "trimmed");
+        let missing = answer(&ours, (7, "n7"), None, &[(5, "n4"), (7, "n6")]);
+        assert_eq!(found(&at_4, missing), jump(7, "n7"), "one is missing");
+        let many: Vec<_> = (5..=517).map(|n| (n, "n4")).collect();
+        assert_eq!(found(&at_4, answer(&ours, (517, "n"), None, &many)), jump(517, "n"), "too many");
+        let seen = known((4, "n4"), (6, "n6"));
+        assert_eq!(found(&seen, answer(&ours, (8, "n8"), None, &[(5, "n4"), (6, "n5")])), jump(8, "n8"));
     }
 
     #[test]
     fn a_server_that_went_back_is_not_the_one_that_is_known() {
         let ours = incarnation_text(INC);
+        let at_4 = || known((4, "n4"), (4, "n4"));
         let cases = [
-            (known((4, "n4"), (4, "n4")), answer("0000000000000001", 4, None, &[(4, "n4")])),
-            (known((4, "n4"), (4, "n4")), answer(&ours, 3, None, &[(3, "n3")])),
-            (known((4, "n4"), (4, "n4")), answer(&ours, 4, None, &[(4, "other")])),
-            (known((4, "n4"), (4, "n4")), answer(&ours, 5, None, &[(4, "other"), (5, "n5")])),
-            (known((4, "n4"), (6, "n6")), answer(&ours, 5, None, &[(4, "n4"), (5, "n5")])),
-            (known((4, "n4"), (5, "n5")), answer(&ours, 6, None, &[(4, "n4"), (5, "other"), (6, "n6")])),
+            (at_4(), answer("0000000000000001", (4, "n4"), None, &[])),
+            (at_4(), answer(&ours, (3, "n3"), None, &[])),
+            (at_4(), answer(&ours, (4, "other"), None, &[])),
+            (at_4(), answer(&ours, (5, "n5"), None, &[(5, "other")])),
+            (known((4, "n4"), (6, "n6")), answer(&ours, (5, "n5"), None, &[(5, "n4")])),
+            (known((4, "n4"), (5, "n5")), answer(&ours, (6, "n6"), None, &[(5, "n4"), (6, "other")])),
+            (known((4, "n4"), (5, "n5")), answer(&ours, (5, "other"), None, &[(5, "n4")])),
         ];
         for (known, answer) in cases {
             assert_eq!(found(&known, answer), Found::Elsewhere, "{known:?}");
@@ -250,7 +268,7 @@ mod tests {
     fn what_is_overdue_comes_first() {
         let ours = incarnation_text(INC);
         let at_4 = known((4, "n4"), (4, "n4"));
-        assert_eq!(found(&at_4, answer(&ours, 4, Some("9000"), &[(4, "n4")])), Found::Overdue);
-        assert!(matches!(found(&at_4, answer(&ours, 4, Some("9001"), &[(4, "n4")])), Found::At(..)));
+        assert_eq!(found(&at_4, answer(&ours, (4, "n4"), Some("9000"), &[])), Found::Overdue);
+        assert!(matches!(found(&at_4, answer(&ours, (4, "n4"), Some("9001"), &[])), Found::At(..)));
     }
 }

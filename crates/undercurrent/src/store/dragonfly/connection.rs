@@ -161,10 +161,10 @@ impl Connection {
     }
 
     /// Sends commands at once, and returns an answer for each, which may be an error.
-    async fn send_all<'a>(&self, commands: impl Iterator<Item = &'a Cmd>) -> Result<Vec<Value>, RedisError> {
+    async fn send_all(&self, commands: impl Iterator<Item = Cmd>) -> Result<Vec<Value>, RedisError> {
         let mut all = redis::Pipeline::new();
         commands.for_each(|command| {
-            all.add_command(command.clone());
+            all.add_command(command);
         });
         let sent = self.claimed.wire.redis.clone().send_packed_commands(&all, 0, all.len()).await;
         if sent.as_ref().is_err_and(is_of_connection) {
@@ -294,11 +294,11 @@ impl Link {
         if connection.inc() != known.seen.at.inc && !skips(Step::IncarnationCompared) {
             return Ok(Outcome::Elsewhere);
         }
-        let with = |with_text| [call.command(&self.keys, connection, &known, with_text)];
+        let with = |with_text| vec![call.command(&self.keys, connection, &known, with_text)];
         let name = call.script.name;
-        let mut sent = self.proven(connection, &with(false)).await.and_then(only);
+        let mut sent = self.proven(connection, with(false)).await.and_then(only);
         if sent.as_ref().is_err_and(|e| e.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)) {
-            sent = self.proven(connection, &with(true)).await.and_then(only);
+            sent = self.proven(connection, with(true)).await.and_then(only);
         }
         let value = self.sort(connection, name, sent)?;
         let read = || {
@@ -323,8 +323,8 @@ impl Link {
     ///
     /// A connection can outlive a demotion and a promotion back, and the answer would be one of another history.
     /// In the model: `shared::scripts::counts`.
-    async fn proven(&self, connection: &Connection, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
-        let mut sent = connection.send_all(commands.iter().chain([&*REPLICATION])).await?;
+    async fn proven(&self, connection: &Connection, commands: Vec<Cmd>) -> Result<Vec<Value>, RedisError> {
+        let mut sent = connection.send_all(commands.into_iter().chain([REPLICATION.clone()])).await?;
         let told = sent.pop().and_then(|value| value.extract_error().ok());
         if told.is_some_and(|told| connection.server().is_told_by(&told)) || skips(Step::WriteProof) {
             return Ok(sent);
@@ -333,14 +333,14 @@ impl Link {
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
     }
 
-    /// Sends commands that change nothing, and returns their answers with the connection that gave them.
+    /// Sends commands of which none changes the order, and returns their answers with the connection that gave them.
     pub(super) async fn step(
         &self,
         name: &'static str,
-        commands: &[Cmd],
+        commands: impl FnOnce(&Server) -> Vec<Cmd>,
     ) -> Result<(Arc<Connection>, Vec<Value>), Failed> {
         let connection = self.connection().await?;
-        let sent = self.proven(&connection, commands).await;
+        let sent = self.proven(&connection, commands(connection.server())).await;
         let sent = sent.and_then(|values| values.into_iter().map(Value::extract_error).collect());
         let values = self.sort(&connection, name, sent)?;
         Ok((connection, values))

@@ -26,6 +26,8 @@ const RING: usize = 1024;
 const BLOCK: Duration = Duration::from_secs(5);
 /// How many records one read returns at most.
 const RECORDS: usize = 128;
+/// How far memory may fall behind the log while nobody reads.
+const BEHIND: u64 = 256;
 /// How long it takes until a lost connection is made anew.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -255,6 +257,7 @@ async fn take_in(shared: &Shared, mut from: Position, entries: &[(Token, Entry)]
     for (token, entry) in entries {
         shared.link.order.raise(entry.names.iter().map(|(name, _)| name), *token);
     }
+    shared.link.order.horizon.moved().notify_waiters();
     for (token, entry) in entries {
         if token.position.0 != from.0 + 1 {
             resume(shared).await;
@@ -268,8 +271,8 @@ async fn take_in(shared: &Shared, mut from: Position, entries: &[(Token, Entry)]
         from = token.position;
         shared.rings.went_to(from);
     }
-    if !entries.is_empty() {
-        // So that who waits for the horizon is woken. A failure is found by whoever asks next.
+    // So that the next read does not have to ask about more than a barrier tells. A failure is found by whoever asks next.
+    if from.0.saturating_sub(shared.link.order.horizon.applied().0) > BEHIND {
         let _ = shared.barrier().await;
     }
 }

@@ -33,11 +33,11 @@ impl Link {
         }
         let sets = tags.iter().map(|name| command("SMEMBERS", [self.keys.plain(name)])).collect::<Vec<_>>();
         let hidden = async {
-            let (_, found) = self.step("plain keys", &sets).await?;
+            let (_, found) = self.step("plain keys", |_| sets).await?;
             let keys: Vec<_> = found.into_iter().flat_map(members).collect();
             if !keys.is_empty() {
                 let delete = command("DEL", keys.iter().map(|key| format!("context:{key}")));
-                self.step("plain keys", &[delete]).await?;
+                self.step("plain keys", |_| vec![delete]).await?;
             }
             Ok::<_, super::connection::Failed>(())
         };

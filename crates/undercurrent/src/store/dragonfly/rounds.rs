@@ -51,7 +51,7 @@ impl<T: Clone> Rounds<T> {
             Ok((round, crowded)) => {
                 // Where many ask, those who were just answered ask again in a moment, and may share this one.
                 if crowded {
-                    tokio::task::yield_now().await;
+                    self.wait_for_more().await;
                 }
                 round
             }
@@ -64,6 +64,19 @@ impl<T: Clone> Rounds<T> {
         let answer = send().await;
         round.end(&answer);
         Some(answer)
+    }
+
+    /// Gives way for as long as that brings more who ask.
+    async fn wait_for_more(&self) {
+        let mut waiting = 0;
+        loop {
+            tokio::task::yield_now().await;
+            let now = self.0.lock().waiting.len();
+            if now == waiting {
+                return;
+            }
+            waiting = now;
+        }
     }
 
     /// Returns the right to send the next request, and whether many have asked lately; or a place among those who wait.

@@ -173,7 +173,7 @@ impl Link {
         loop {
             let mut scan = Cmd::new();
             scan.arg("SCAN").arg(&cursor).arg("MATCH").arg(format!("{begins}*")).arg("COUNT").arg(MANY);
-            let found = self.plainly("scrub", &[scan]).await?.pop().unwrap_or_default();
+            let found = self.plainly(vec![scan]).await?.pop().unwrap_or_default();
             let read = || {
                 let mut found = Reply::open(found)?;
                 let cursor = found.text()?;
@@ -190,12 +190,12 @@ impl Link {
                 look.arg("HMGET").arg(key).arg("value").arg("rest").arg("inputs");
                 look
             };
-            let values = self.plainly("scrub", &keys.iter().map(look).collect::<Vec<_>>()).await?;
+            let values = self.plainly(keys.iter().map(look).collect()).await?;
             for (key, value) in keys.iter().zip(values) {
                 if has(secret, value) {
                     let mut delete = Cmd::new();
                     delete.arg("DEL").arg(key);
-                    self.plainly("scrub", &[delete]).await?;
+                    self.plainly(vec![delete]).await?;
                     names.extend(key.strip_prefix(&begins).and_then(|name| self.keys.workspaces.name(name)));
                 }
             }
@@ -205,11 +205,11 @@ impl Link {
         }
     }
 
-    async fn plainly(&self, name: &'static str, commands: &[Cmd]) -> Result<Vec<Value>, StoreError> {
+    async fn plainly(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let sent = self.step(name, commands).await;
+        let sent = self.step("scrub", |_| commands).await;
         sent.map(|(_, values)| values).map_err(|failed| self.unavailable(failed))
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Server {
     pub(super) replication: String,
     /// The line of INFO that says it.
     told: Box<[u8]>,
+    /// Whether that id stays when the server is demoted and promoted again, as on a Dragonfly.
+    pub(super) keeps_id: bool,
     /// What an acknowledged write survives.
     pub(super) durability: Durability,
     /// How many replicas follow it.
@@ -78,6 +80,7 @@ impl Server {
             product,
             replication: replication.to_owned(),
             told: format!("master_replid:{replication}").into_bytes().into(),
+            keeps_id: about.get("dragonfly_version").is_some(),
             durability,
             replicas: about.get("connected_slaves").and_then(|n| n.parse().ok()).unwrap_or(0),
         })

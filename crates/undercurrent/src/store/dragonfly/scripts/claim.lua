@@ -4,7 +4,7 @@ local fresh, own, nonce, format = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local seen_inc, seen, seen_nonce = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local applied, applied_nonce = tonumber(ARGV[8]), ARGV[9]
 local left, records, names = ARGV[10], ARGV[11], ARGV[12]
-local function digits(n) return string.format('%.0f', n) end
+local function digits(n) return string.format('%d', n) end
 
 local found = redis.call('HMGET', control, 'inc', 'pos', 'nonce', 'own', 'format')
 local inc, pos = found[1], tonumber(found[2]) or 0
@@ -40,7 +40,7 @@ if lost or pos < seen then
   redis.call('HSET', control, 'inc', inc, 'pos', digits(pos), 'nonce', nonce, 'own', own, 'format', format)
   local clock = redis.call('TIME')
   local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-  redis.call('XADD', log, digits(pos) .. '-0', 'inc', inc, 'nonce', nonce, 'time', digits(now), 'cause', 'a new beginning',
+  redis.call('XADD', log, digits(pos) .. '-0', 'inc', inc, 'nonce', nonce, 'before', found[3] or '', 'time', digits(now), 'cause', 'a new beginning',
     'names', '', 'events', '')
   found[3] = nonce
 end

@@ -7,7 +7,7 @@ if inc ~= ARGV[1] then return {'claim'} end
 -- Writes nothing, and is refused on a replica and on a full server.
 redis.call('HSETNX', control, 'inc', inc)
 
-local function digits(n) return string.format('%.0f', n) end
+local function digits(n) return string.format('%d', n) end
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)

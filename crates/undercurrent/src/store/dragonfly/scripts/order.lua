@@ -27,8 +27,9 @@ local function trim()
 end
 
 -- Takes the next position. Before anything that belongs to it is written.
+local before
 local function take(mark)
-  pos = pos + 1
+  pos, before = pos + 1, nonce
   nonce = ARGV[2] .. mark
   redis.call('HSET', control, 'pos', digits(pos), 'nonce', nonce)
 end
@@ -36,7 +37,7 @@ end
 -- Writes the record of the position that was taken. `names` has a line `<place of the event, or -> <name>` for each
 -- name, `events` a line `<first seq> <how many> <stream>` for each run of events.
 local function record(names, events, cause)
-  redis.call('XADD', log, digits(pos) .. '-0', 'inc', inc, 'nonce', nonce, 'time', digits(now), 'cause', cause,
+  redis.call('XADD', log, digits(pos) .. '-0', 'inc', inc, 'nonce', nonce, 'before', before, 'time', digits(now), 'cause', cause,
     'names', names, 'events', events)
   trim()
 end

@@ -28,7 +28,7 @@ for i = 1, tonumber(arg()) do table_keys[i] = {name = arg(), key = key(), rows =
 -- for each thing. `known_by` has 32 bytes for each, its id and its content; `heads` a line `<stream> <expected seq> <fact>`
 -- for each, or nothing where all go to the first stream, expect nothing and tell nothing.
 local count, known_by, heads = tonumber(arg()), arg(), arg()
-local of, ids, hashes, seqs, dups, expected, said = {}, {}, {}, {}, {}, {}, {}
+local of, ids, hashes, seqs, texts, dups, expected, said = {}, {}, {}, {}, {}, {}, {}, {}
 local json_at = arg_at
 arg_at = arg_at + count
 local head = string.gmatch(heads, '[^\n]+')
@@ -73,7 +73,7 @@ for e = 1, count do
   else
     if expected[e] and expected[e] ~= one.next then return no('seq', e - 1, digits(one.next)) end
     one.next = one.next + 1
-    seqs[e], one.given[ids[e]] = one.next, e
+    seqs[e], texts[e], one.given[ids[e]] = one.next, digits(one.next), e
     fresh = fresh + 1
   end
 end
@@ -181,7 +181,7 @@ local stamp = inc .. '-' .. at .. ' ' .. nonce .. ' ' .. digits(now)
 for e = 1, count do
   if not dups[e] then
     local to, json = of[e], ARGV[json_at + e]
-    redis.call('XADD', to.events, digits(seqs[e]) .. '-0', 'at', stamp, 'event', json)
+    redis.call('XADD', to.events, texts[e] .. '-0', 'at', stamp, 'event', json)
     to.bytes = to.bytes + #json
   end
 end
@@ -224,7 +224,7 @@ for _, one in ipairs(stream) do
     local size = 0
     for e = 1, count do
       if of[e] == one and not dups[e] then
-        flat[size + 1], flat[size + 2] = ids[e], hashes[e] .. digits(seqs[e])
+        flat[size + 1], flat[size + 2] = ids[e], hashes[e] .. texts[e]
         size = size + 2
       end
       if size >= 2000 or (e == count and size > 0) then
