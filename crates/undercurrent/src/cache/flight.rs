@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use undercurrent_types::{Incarnation, Key, Token};
+use undercurrent_types::{Incarnation, Key, Position, Token};
 
 use super::answer::Why;
 use super::entry::Entry;
@@ -35,6 +35,8 @@ pub(super) struct Need {
     pub(super) begun: u64,
     /// How much must be done.
     pub(super) mode: Mode,
+    /// Whether the read has no barrier, so that only a load that begins after it will do.
+    pub(super) later: bool,
 }
 
 /// The incarnation of what began while the store could not be asked: nothing compares with it.
@@ -44,7 +46,12 @@ impl Need {
     /// Makes the need of a read. Where the order is not known, only what begins after the read will do.
     pub(super) fn new(barrier: Token, begun: u64, mode: Mode) -> Self {
         let mode = if barrier.inc == UNKNOWN { mode.max(Mode::Ask) } else { mode };
-        Self { barrier, begun, mode }
+        Self { barrier, begun, mode, later: false }
+    }
+
+    /// Makes the need of a read that did not ask where the order stands: the load that it causes asks.
+    pub(super) fn later(inc: Incarnation, begun: u64, mode: Mode) -> Self {
+        Self { barrier: Token { inc, position: Position(0) }, begun, mode, later: true }
     }
 
     /// Says whether the store could not be asked where its order stands.
@@ -99,7 +106,7 @@ impl Flight {
             Phase::Closed => false,
             Phase::Begun(place, h) => {
                 let in_order = h.inc == need.barrier.inc && h.position >= need.barrier.position;
-                let asked = need.mode == Mode::Fresh || place >= need.begun || skips(Step::AskAfterBegin);
+                let asked = need.mode == Mode::Fresh && !need.later || place >= need.begun || skips(Step::AskAfterBegin);
                 (in_order || skips(Step::JoinInOrder)) && state.mode >= need.mode && asked
             }
         }
@@ -194,6 +201,11 @@ impl Flights {
             }
         };
         Ok(joined)
+    }
+
+    /// Says whether a load of a key runs.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.0.lock().by_key.contains_key(key)
     }
 
     /// Forgets that a load waits for another key.

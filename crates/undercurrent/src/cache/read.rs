@@ -136,8 +136,13 @@ impl Cache {
         let level = self.level_of(key, options.level, loader.as_deref())?;
         let mode = if options.reload { Mode::Load } else { Mode::Fresh };
         let read = match (level, loader) {
-            (Level::Synced, Some(_)) => self.synced(key, begun, mode).await,
-            (Level::Verified, Some(_)) => self.verified(key, begun, mode).await,
+            // Boxed, so that what many wait in for a barrier is small.
+            (Level::Synced, Some(_)) => Box::pin(self.synced(key, begun, mode)).await,
+            (Level::Verified, Some(_)) => Box::pin(self.verified(key, begun, mode)).await,
+            _ if self.is_asked_anyway(key) => {
+                let later = Need::later(self.0.store.horizon().incarnation(), begun, mode);
+                Box::pin(self.fill_fresh(key, later)).await
+            }
             _ => match self.barrier_for(key).await {
                 Ok(barrier) => self.fresh(key, Need::new(barrier, begun, mode)).await,
                 Err(error) => Err(error),
@@ -182,6 +187,17 @@ impl Cache {
         {
             return Ok((entry, why));
         }
+        Box::pin(self.fill_fresh(key, need)).await
+    }
+
+    /// Says whether the store will be asked for the key whatever a barrier says, which is a barrier itself: it keeps
+    /// entries, and there is neither an entry nor a load that could be shared.
+    fn is_asked_anyway(&self, key: &Key) -> bool {
+        self.0.store.keeps_entries() && self.0.entries.peek(key).is_none() && !self.0.flights.has(key)
+    }
+
+    /// A fill that serves the need.
+    async fn fill_fresh(&self, key: &Key, need: Need) -> Result<(Arc<Entry>, Why), LoadError> {
         let (entry, why) = self.fly(key, need, None).await?;
         if self.0.options.doubt == Doubt::Refuse
             && need.mode == Mode::Fresh

@@ -110,7 +110,7 @@ impl<'a> Get<'a> {
                 ReadKey::NotOne(error) => return Err((**error).clone().into()),
             };
             match stream.own_key(key) {
-                Some(own) => Ok(stream.0.cache.get(&own, options).await?),
+                Some(own) => Ok(Box::pin(stream.0.cache.get(&own, options)).await?),
                 None => Ok(stream.0.cache.miss(key, options).await?),
             }
         })))

@@ -15,7 +15,7 @@ use super::claim::{Mark, incarnation_text};
 use super::connection::{Failed, Link};
 use super::keys::Keys;
 use super::names::Workspaces;
-use super::order::{Known, Since};
+use super::order::{Known, Moved, Since};
 use super::reply::{Malformed, Reply};
 use super::server::Server;
 use crate::ablation::{Step, skips};
@@ -37,7 +37,7 @@ enum Found {
     Overdue,
 }
 
-/// Asks the server for the position now, and takes in what was moved until then. One at a time.
+/// Asks the server for the position now, and takes in what was moved until then.
 /// In the model: `shared::node::barrier`.
 pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
     let mut failed = Failed::Unavailable("the server changes again and again".to_owned());
@@ -142,8 +142,10 @@ fn judge(workspaces: &Workspaces, known: &Known, answer: Value) -> Result<Found,
         }
     }
     let behind = pos - known.applied.at.position.0;
-    let moved: Option<Vec<_>> =
-        records.iter().map(|record| Some((record.at, names(workspaces, &record.names)?))).collect();
+    let moved = |record: Record| {
+        Some(Moved { at: record.at, names: names(workspaces, &record.names)?, before: record.before })
+    };
+    let moved: Option<Vec<_>> = records.into_iter().map(moved).collect();
     let moved = moved.filter(|moved| !jump && behind <= RECORDS && moved.len() as u64 == behind);
     Ok(Found::At(at, moved.map_or(Since::Jump, Since::Moved)))
 }
@@ -221,7 +223,10 @@ mod tests {
     #[test]
     fn what_was_moved_since_is_told_in_order() {
         let ours = incarnation_text(INC);
-        let name = |n: u64| (Position(n), vec![format!("tag:{n}").parse().unwrap()]);
+        let name = |n: u64| {
+            let (before, names) = (format!("n{}", n - 1), vec![format!("tag:{n}").parse().unwrap()]);
+            Moved { at: Position(n), before, names }
+        };
         let log = [(5, "n4"), (6, "n5")];
         let told = found(&known((4, "n4"), (5, "n5")), answer(&ours, (6, "n6"), None, &log));
         assert_eq!(told, Found::At(mark(INC, 6, "n6"), Since::Moved(vec![name(5), name(6)])));

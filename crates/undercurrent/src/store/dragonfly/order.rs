@@ -31,8 +31,8 @@ pub(super) struct Order {
 /// In the model: `shared::node::Node`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    /// The position up to which the order has been applied. Moved by barriers alone, one at a time: so nothing
-    /// between two of them is missed, even where the server went back and gave positions again.
+    /// The position up to which the order has been applied. Moved by barriers alone, each from where the last one came
+    /// to: so nothing between two of them is missed, even where the server went back and gave positions again.
     pub(super) applied: Mark,
     /// The highest position of any answer.
     pub(super) seen: Mark,
@@ -52,11 +52,20 @@ impl Marks {
     }
 }
 
+/// The names that were moved at one position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) at: Position,
+    /// The nonce of the position before it.
+    pub(super) before: String,
+    pub(super) names: Vec<Name>,
+}
+
 /// What a barrier found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Since {
-    /// The names moved since the position that was asked about, each with its own position.
-    Moved(Vec<(Position, Vec<Name>)>),
+    /// What was moved at each position since the one that was asked about.
+    Moved(Vec<Moved>),
     /// Nobody can say any more.
     Jump,
 }
@@ -139,24 +148,45 @@ impl Order {
         }
     }
 
-    /// Takes in what a barrier found that was asked when this had been applied; says whether that still is so.
+    /// Takes in what a barrier found that was asked when this had been applied; says whether it could be.
     /// In the model: `shared::node::apply`.
     pub(super) fn apply(&self, since: &Since, asked: &Mark, at: &Mark) -> bool {
         let mut known = self.known.lock();
-        if *asked != known.applied {
-            return false;
+        if *at == known.applied {
+            return true;
         }
+        let moved = match since {
+            Since::Jump if *asked != known.applied => return false,
+            Since::Jump => None,
+            Since::Moved(all) => match behind(all, asked, &known.applied) {
+                Some(moved) => Some(moved),
+                None => return false,
+            },
+        };
         let Token { inc, position } = at.at;
-        match since {
-            Since::Jump => self.horizon.begin(inc, position),
-            Since::Moved(records) => {
-                records.iter().for_each(|(position, names)| self.horizon.raise(names, *position));
+        match moved {
+            None => self.horizon.begin(inc, position),
+            Some(moved) => {
+                moved.iter().for_each(|moved| self.horizon.raise(&moved.names, moved.at));
                 self.horizon.advance(position);
             }
         }
         known.applied = at.clone();
         true
     }
+}
+
+/// Returns what was moved behind what has been applied, of what was moved behind what had been when it was asked. None
+/// where that does not show that one history has both.
+fn behind<'a>(moved: &'a [Moved], asked: &Mark, applied: &Mark) -> Option<&'a [Moved]> {
+    if asked == applied {
+        return Some(moved);
+    }
+    if asked.at.inc != applied.at.inc {
+        return None;
+    }
+    let first = moved.iter().position(|moved| moved.at.0 == applied.at.position.0 + 1)?;
+    (*moved[first].before == *applied.nonce).then(|| &moved[first..])
 }
 
 #[cfg(test)]
@@ -166,6 +196,36 @@ mod tests {
     fn mark(inc: u64, position: u64) -> Mark {
         let at = Token { inc: Incarnation(inc), position: Position(position) };
         Mark { at, nonce: format!("{inc}-{position}").into() }
+    }
+
+    fn moved(position: u64) -> Moved {
+        let name = format!("tag:{position}").parse().unwrap();
+        Moved { at: Position(position), before: format!("1-{}", position - 1), names: vec![name] }
+    }
+
+    #[test]
+    fn of_two_barriers_that_were_asked_at_once_the_second_goes_on_where_the_first_came_to() {
+        let order = Order::starting_at(mark(1, 5));
+        let asked = order.known().applied;
+        assert!(order.apply(&Since::Moved(vec![moved(6)]), &asked, &mark(1, 6)));
+        assert!(order.apply(&Since::Moved(vec![moved(6)]), &asked, &mark(1, 6)), "nothing has come since");
+        assert!(order.apply(&Since::Moved([6, 7, 8].map(moved).into()), &asked, &mark(1, 8)));
+        assert_eq!((order.horizon.applied(), order.known().applied), (Position(8), mark(1, 8)));
+    }
+
+    #[test]
+    fn a_barrier_that_may_be_of_another_history_than_what_was_applied_since_is_asked_again() {
+        let order = Order::starting_at(mark(1, 5));
+        let asked = order.known().applied;
+        assert!(order.apply(&Since::Moved([6, 7].map(moved).into()), &asked, &mark(1, 7)));
+        let other = |position| Mark { nonce: "other".into(), ..mark(1, position) };
+        assert!(!order.apply(&Since::Moved(vec![moved(6)]), &asked, &mark(1, 6)), "it is behind");
+        assert!(!order.apply(&Since::Moved([6, 7].map(moved).into()), &asked, &other(7)), "another at its place");
+        let mut gone_back = [6, 7, 8].map(moved);
+        gone_back[2].before = "other".to_owned();
+        assert!(!order.apply(&Since::Moved(gone_back.into()), &asked, &other(8)));
+        assert!(!order.apply(&Since::Jump, &asked, &mark(1, 9)));
+        assert_eq!(order.known().applied, mark(1, 7));
     }
 
     #[test]

@@ -5,22 +5,33 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// What many ask for and one at a time gets for all: at most one request under way, and those who wait for the next.
+/// The most requests under way at once.
+const UNDER_WAY: usize = 4;
+/// How many who wait are worth a request beside those under way, which hides the time that it takes.
+const CROWD: usize = 64;
+
+/// What many ask for and one at a time gets for all: one request under way, or a few where many wait, and those who wait
+/// for the next.
 ///
 /// A mutex held for the time of a push. Whoever waits is a request that is being made, so their number is that of the
 /// requests.
 pub(super) struct Rounds<T>(Mutex<State<T>>);
 
 struct State<T> {
-    under_way: bool,
+    under_way: usize,
     waiting: Vec<oneshot::Sender<Turn<T>>>,
-    /// Whether the last request was for more than one.
-    crowded: bool,
+}
+
+impl<T> State<T> {
+    /// Says whether another request is to be sent now for those who wait.
+    fn is_due(&self) -> bool {
+        self.under_way == 0 || self.waiting.len() >= CROWD && self.under_way < UNDER_WAY
+    }
 }
 
 impl<T> Default for Rounds<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { under_way: false, waiting: Vec::new(), crowded: false }))
+        Self(Mutex::new(State { under_way: 0, waiting: Vec::new() }))
     }
 }
 
@@ -31,7 +42,7 @@ enum Turn<T> {
     Send(Round<T>),
 }
 
-/// The right and the duty to send the next request. Dropping it hands both on.
+/// The right and the duty to send a request. Dropping it hands both on.
 struct Round<T> {
     rounds: Arc<Rounds<T>>,
     others: Vec<oneshot::Sender<Turn<T>>>,
@@ -48,13 +59,7 @@ impl<T: Clone> Rounds<T> {
         send: impl FnOnce() -> F,
     ) -> Option<T> {
         let mut round = match self.join() {
-            Ok((round, crowded)) => {
-                // Where many ask, those who were just answered ask again in a moment, and may share this one.
-                if crowded {
-                    self.wait_for_more().await;
-                }
-                round
-            }
+            Ok(round) => round,
             Err(turn_rx) => match turn_rx.await.ok()? {
                 Turn::Done(answer) => return Some(answer),
                 Turn::Send(round) => round,
@@ -66,38 +71,23 @@ impl<T: Clone> Rounds<T> {
         Some(answer)
     }
 
-    /// Gives way for as long as that brings more who ask.
-    async fn wait_for_more(&self) {
-        let mut waiting = 0;
-        loop {
-            tokio::task::yield_now().await;
-            let now = self.0.lock().waiting.len();
-            if now == waiting {
-                return;
-            }
-            waiting = now;
-        }
-    }
-
-    /// Returns the right to send the next request, and whether many have asked lately; or a place among those who wait.
-    fn join(self: &Arc<Self>) -> Result<(Round<T>, bool), oneshot::Receiver<Turn<T>>> {
+    /// Returns the right to send a request; or a place among those who wait.
+    fn join(self: &Arc<Self>) -> Result<Round<T>, oneshot::Receiver<Turn<T>>> {
         let mut state = self.0.lock();
-        if state.under_way {
-            let (turn_tx, turn_rx) = oneshot::channel();
-            state.waiting.push(turn_tx);
-            return Err(turn_rx);
+        if state.is_due() {
+            state.under_way += 1;
+            return Ok(Round { rounds: self.clone(), others: Vec::new(), handed_on: false });
         }
-        state.under_way = true;
-        Ok((Round { rounds: self.clone(), others: Vec::new(), handed_on: false }, state.crowded))
+        let (turn_tx, turn_rx) = oneshot::channel();
+        state.waiting.push(turn_tx);
+        Err(turn_rx)
     }
 }
 
 impl<T: Clone> Round<T> {
     /// Takes in all who wait: what is sent from here on is sent after they asked.
     fn gather(&mut self) {
-        let mut state = self.rounds.0.lock();
-        self.others.append(&mut state.waiting);
-        state.crowded = !self.others.is_empty();
+        self.others.append(&mut self.rounds.0.lock().waiting);
     }
 
     /// Tells the others, and hands on.
@@ -118,11 +108,12 @@ impl<T> Drop for Round<T> {
         loop {
             if others.is_empty() {
                 let mut state = self.rounds.0.lock();
-                others = std::mem::take(&mut state.waiting);
-                if others.is_empty() {
-                    state.under_way = false;
+                state.under_way -= 1;
+                if state.waiting.is_empty() || !state.is_due() {
                     return;
                 }
+                state.under_way += 1;
+                others = std::mem::take(&mut state.waiting);
             }
             let Some(next_tx) = others.pop() else { continue };
             let round = Self { rounds: self.rounds.clone(), others, handed_on: false };
@@ -158,17 +149,23 @@ mod tests {
     #[tokio::test]
     async fn those_who_ask_while_one_is_under_way_share_the_next() {
         let (rounds, sent) = (Arc::default(), AtomicUsize::new(0));
-        let got = ask(&rounds, &sent, 100).await;
-        assert_eq!((got[0], &got[1..]), (1, &[2; 99][..]));
+        let got = ask(&rounds, &sent, CROWD).await;
+        assert_eq!((got[0], &got[1..]), (1, &[2; CROWD - 1][..]));
+        assert_eq!(ask(&rounds, &sent, 1).await, [3]);
     }
 
     #[tokio::test]
-    async fn where_many_ask_again_and_again_each_request_is_for_all() {
-        let (rounds, sent) = (Arc::default(), AtomicUsize::new(0));
-        ask(&rounds, &sent, 100).await;
-        for round in 3..9 {
-            assert_eq!(ask(&rounds, &sent, 100).await, [round; 100]);
-        }
-        assert_eq!(ask(&rounds, &sent, 1).await, [9]);
+    async fn a_crowd_does_not_wait_for_the_one_under_way_and_never_sends_more_than_a_few() {
+        let (rounds, most, now) = (Arc::new(Rounds::default()), AtomicUsize::new(0), AtomicUsize::new(0));
+        let asked = (0..10 * CROWD).map(|_| {
+            rounds.share(|| async {
+                most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                now.fetch_sub(1, Ordering::Relaxed);
+            })
+        });
+        futures_util::future::join_all(asked).await;
+        assert_eq!((most.into_inner(), now.into_inner()), (UNDER_WAY, 0));
+        assert_eq!(rounds.0.lock().under_way, 0);
     }
 }

@@ -83,12 +83,15 @@ impl Shared {
     /// Returns a position that is not below any invalidation that returned before the call.
     pub(super) async fn barrier(&self) -> Result<Token, StoreError> {
         self.barriers
-            .share(|| async {
-                let sent = nanos(Moment::now());
-                let token = barrier(&self.link).await?;
-                self.last.position.fetch_max(token.position.0, Ordering::AcqRel);
-                self.last.sent.fetch_max(sent, Ordering::AcqRel);
-                Ok(token)
+            // Boxed, since only few of those who share it send it.
+            .share(|| {
+                Box::pin(async {
+                    let sent = nanos(Moment::now());
+                    let token = barrier(&self.link).await?;
+                    self.last.position.fetch_max(token.position.0, Ordering::AcqRel);
+                    self.last.sent.fetch_max(sent, Ordering::AcqRel);
+                    Ok(token)
+                })
             })
             .await
             .unwrap_or(Err(StoreError::Closed))

@@ -162,7 +162,7 @@ async fn concurrent_reads_share_the_next_barrier() {
     let answers = futures_util::future::join_all(reads).await;
     assert!(answers.iter().all(Result::is_ok));
     let sent = count().await - before;
-    assert!(sent <= 2, "{sent} barriers for 256 reads");
+    assert!(sent <= 5, "{sent} barriers for 256 reads");
 }
 
 #[tokio::test]
