@@ -1,6 +1,6 @@
 //! One step of the order, as one call of a script.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use undercurrent_types::{Cursor, Durability, Epoch, Incarnation, Key, Position, Seq, StreamName};
@@ -162,10 +162,15 @@ impl<'a> Draft<'a> {
         call
     }
 
-    /// Says of each event where it goes, what it expects and what it tells; nothing where all say the same.
+    /// Says of each event where it goes, what it expects and what it tells; nothing where all say the same and each has
+    /// an id of its own.
     fn heads(&self) -> String {
         let is_plain = |new: &NewEvent| new.expected_seq.is_none() && new.latest.is_none();
-        if self.streams.values.len() <= 1 && self.batch.events.iter().all(is_plain) {
+        let mut ids = HashSet::with_capacity(self.events.len());
+        if self.streams.values.len() <= 1
+            && self.batch.events.iter().all(is_plain)
+            && self.events.iter().all(|(_, known_by)| ids.insert(&known_by[..16]))
+        {
             return String::new();
         }
         let head = |new: &NewEvent| {

@@ -1,6 +1,6 @@
 -- Commits events, rows and invalidations at one position, or refuses all of them before anything is written.
 local streams, facts, tables = KEYS[5], KEYS[6], KEYS[7]
-local unpack = table.unpack or unpack
+local unpack, sub = table.unpack or unpack, string.sub
 local key_at, arg_at = 7, 6
 local function key() key_at = key_at + 1 return KEYS[key_at] end
 local function arg() arg_at = arg_at + 1 return ARGV[arg_at] end
@@ -11,70 +11,87 @@ local strongest, generation, vouch, cause = tonumber(arg()), arg(), tonumber(arg
 -- Streams: what they are at.
 local stream = {}
 for s = 1, tonumber(arg()) do
-  local one = {name = arg(), asked = arg(), events = key(), meta = key(), a = key(), b = key(), ids = {}}
-  local meta = redis.call('HMGET', one.meta, 'seq', 'born', 'durability', 'bytes', 'half', 'since', 'older')
-  one.is_new = not meta[1]
-  one.seq, one.born = tonumber(meta[1] or 0), meta[2] or redis.call('HGET', control, 'deleted')
-  one.durability, one.bytes, one.facts = meta[3] or one.asked, tonumber(meta[4] or 0), 0
-  one.half, one.since, one.older = meta[5], tonumber(meta[6]), meta[7]
-  stream[s] = one
+  local name, asked, events, about = arg(), arg(), key(), key()
+  local meta = redis.call('HMGET', about, 'seq', 'born', 'durability', 'bytes', 'half', 'since', 'older')
+  local seq = tonumber(meta[1] or 0)
+  -- All fields at once: a table that grows by one field after the other is made several times.
+  stream[s] = {
+    name = name, events = events, meta = about, a = key(), b = key(), is_new = not meta[1],
+    born = meta[2] or redis.call('HGET', control, 'deleted'), durability = meta[3] or asked,
+    seq = seq, next = seq, bytes = tonumber(meta[4] or 0), facts = 0,
+    half = meta[5], since = tonumber(meta[6]), older = meta[7], ids = {}, given = {},
+  }
 end
 local fact_keys = {}
 for i = 1, tonumber(arg()) do fact_keys[i] = {name = arg(), key = key()} end
 local table_keys = {}
 for i = 1, tonumber(arg()) do table_keys[i] = {name = arg(), key = key(), rows = 0, bytes = 0} end
 
--- Events: who they are, and whether they are here already. They may be many, so what is known of them stands in a list
--- for each thing. `known_by` has 32 bytes for each, its id and its content; `heads` a line `<stream> <expected seq> <fact>`
--- for each, or nothing where all go to the first stream, expect nothing and tell nothing.
+-- Events: who they are, and whether they are here already. `known_by` has 32 bytes for each, its id and its content.
+-- `heads` has a line `<stream> <expected seq> <fact>` for each, or nothing where all go to the first stream, expect
+-- nothing, tell nothing, and have different ids.
 local count, known_by, heads = tonumber(arg()), arg(), arg()
-local of, ids, hashes, seqs, texts, dups, expected, said = {}, {}, {}, {}, {}, {}, {}, {}
 local json_at = arg_at
 arg_at = arg_at + count
+local of, hashes, said, expected = {}, {}, {}, {}
+local ids = stream[1] and stream[1].ids
 local head = string.gmatch(heads, '[^\n]+')
 for e = 1, count do
-  local one = stream[1]
-  if heads ~= '' then
+  local id = sub(known_by, 32 * e - 31, 32 * e - 16)
+  hashes[e] = sub(known_by, 32 * e - 15, 32 * e)
+  if heads == '' then
+    ids[e] = id
+  else
     local s, seq, fact = string.match(head(), '^(%d+) (%S+) (%S+)$')
-    one, expected[e] = stream[tonumber(s)], tonumber(seq)
+    local one = stream[tonumber(s)]
+    of[e], expected[e], one.ids[#one.ids + 1] = one, tonumber(seq), id
     if fact ~= '-' then said[e] = {of = fact_keys[tonumber(fact)], value = arg()} end
   end
-  local id = string.sub(known_by, 32 * e - 31, 32 * e - 16)
-  of[e], ids[e], hashes[e] = one, id, string.sub(known_by, 32 * e - 15, 32 * e)
-  one.ids[#one.ids + 1] = id
-  if tonumber(one.durability) > strongest then return no('weaker', e - 1, one.durability) end
 end
+for e = 1, heads == '' and math.min(count, 1) or count do
+  local durability = (of[e] or stream[1]).durability
+  if tonumber(durability) > strongest then return no('weaker', e - 1, durability) end
+end
+-- What is known of an id: hash and seq as they were written, or the place of an event before it in the batch.
+local recalled = false
 local function recall(one, half)
   for from = 1, #one.ids, 1000 do
     local to = math.min(from + 999, #one.ids)
     local values = redis.call('HMGET', half, unpack(one.ids, from, to))
     for i = from, to do
-      if values[i - from + 1] then one.given[one.ids[i]] = values[i - from + 1] end
+      if values[i - from + 1] then one.given[one.ids[i]], recalled = values[i - from + 1], true end
     end
   end
 end
 for _, one in ipairs(stream) do
-  -- What is known of an id: hash and seq as they were written, or the place of an event before it in the batch.
-  one.given = {}
   if one.half then recall(one, one.half == 'b' and one.b or one.a) end
   if one.older then recall(one, one.half == 'b' and one.a or one.b) end
-  one.next = one.seq
 end
-local fresh, repeated = 0, {}
-for e = 1, count do
-  local one = of[e]
-  local given = one.given[ids[e]]
-  if given then
-    local before = type(given) == 'number'
-    local hash = before and hashes[given] or string.sub(given, 1, 16)
-    if hash ~= hashes[e] then return no('id', e - 1, '') end
-    seqs[e], dups[e] = before and seqs[given] or tonumber(string.sub(given, 17)), true
-    repeated[#repeated + 1] = digits(e - 1) .. ' ' .. digits(seqs[e])
-  else
-    if expected[e] and expected[e] ~= one.next then return no('seq', e - 1, digits(one.next)) end
-    one.next = one.next + 1
-    seqs[e], texts[e], one.given[ids[e]] = one.next, digits(one.next), e
-    fresh = fresh + 1
+-- Where nothing has to be looked at for each event, they simply follow each other.
+local in_a_row = heads == '' and not recalled
+local seqs, texts, dups, fresh, repeated = {}, {}, {}, 0, {}
+if in_a_row and count > 0 then
+  local one = stream[1]
+  local seq = one.seq
+  for e = 1, count do texts[e] = digits(seq + e) end
+  one.next, fresh = seq + count, count
+elseif not in_a_row then
+  for e = 1, count do
+    local one, id = of[e] or stream[1], sub(known_by, 32 * e - 31, 32 * e - 16)
+    of[e] = one
+    local given = one.given[id]
+    if given then
+      local before = type(given) == 'number'
+      local hash = before and hashes[given] or sub(given, 1, 16)
+      if hash ~= hashes[e] then return no('id', e - 1, '') end
+      seqs[e], dups[e] = before and seqs[given] or tonumber(sub(given, 17)), true
+      repeated[#repeated + 1] = digits(e - 1) .. ' ' .. digits(seqs[e])
+    else
+      if expected[e] and expected[e] ~= one.next then return no('seq', e - 1, digits(one.next)) end
+      one.next = one.next + 1
+      seqs[e], texts[e], one.given[id] = one.next, digits(one.next), e
+      fresh = fresh + 1
+    end
   end
 end
 
@@ -132,7 +149,8 @@ if fresh == 0 and #row == 0 and (count > 0 or #name == 0) then return answer('ol
 take('p')
 local place, runs, lines, run = {}, {}, {}, nil
 local written = 0
-for e = 1, count do
+if in_a_row and count > 0 then runs[1] = {stream = stream[1], first = stream[1].seq + 1, count = count} end
+for e = 1, in_a_row and 0 or count do
   if not dups[e] then
     place[e - 1], written = written, written + 1
     if run and run.stream == of[e] then
@@ -159,12 +177,13 @@ for i, one in ipairs(name) do
     redis.call('HSET', control, 'due', digits(due))
   end
   redis.call('HSET', last, one.text, at .. doubt)
-  lines[i] = (one.by and place[one.by] and digits(place[one.by]) or '-') .. ' ' .. one.text
+  local by = one.by and (in_a_row and one.by or place[one.by])
+  lines[i] = (by and digits(by) or '-') .. ' ' .. one.text
 end
 record(table.concat(lines, '\n'), table.concat(runs, '\n'), cause)
 for _, one in ipairs(plain) do redis.call('DEL', one.key) end
 
-for e = 1, count do
+for e = 1, in_a_row and 0 or count do
   if said[e] and not dups[e] then
     local to, value, from = said[e].of, said[e].value, of[e]
     if value == '' then
@@ -178,11 +197,19 @@ for e = 1, count do
   end
 end
 local stamp = inc .. '-' .. at .. ' ' .. nonce .. ' ' .. digits(now)
-for e = 1, count do
-  if not dups[e] then
-    local to, json = of[e], ARGV[json_at + e]
-    redis.call('XADD', to.events, texts[e] .. '-0', 'at', stamp, 'event', json)
-    to.bytes = to.bytes + #json
+local call = redis.call
+local function add(one, e)
+  local json = ARGV[json_at + e]
+  call('XADD', one.events, texts[e] .. '-0', 'at', stamp, 'event', json)
+  return #json
+end
+if in_a_row then
+  local one, bytes = stream[1], 0
+  for e = 1, count do bytes = bytes + add(one, e) end
+  if one then one.bytes = one.bytes + bytes end
+else
+  for e = 1, count do
+    if not dups[e] then of[e].bytes = of[e].bytes + add(of[e], e) end
   end
 end
 for _, one in ipairs(stream) do
@@ -223,9 +250,11 @@ for _, one in ipairs(stream) do
     local flat = {}
     local size = 0
     for e = 1, count do
-      if of[e] == one and not dups[e] then
-        flat[size + 1], flat[size + 2] = ids[e], hashes[e] .. texts[e]
-        size = size + 2
+      if in_a_row then
+        flat[size + 1], flat[size + 2], size = ids[e], hashes[e] .. texts[e], size + 2
+      elseif of[e] == one and not dups[e] then
+        local id = sub(known_by, 32 * e - 31, 32 * e - 16)
+        flat[size + 1], flat[size + 2], size = id, hashes[e] .. texts[e], size + 2
       end
       if size >= 2000 or (e == count and size > 0) then
         redis.call('HSET', half, unpack(flat, 1, size))
