@@ -304,7 +304,9 @@ async fn many_segments_hold_many_streams() {
             let expected: Vec<_> = (0..300).filter(|n| n % 7 == s).map(|n| n.to_string()).collect();
             assert_eq!(ids(&records), expected);
             let middle = store.read_stream(&stream(&format!("s/{s}")), Some(records[20].cursor), 3).await;
-            assert_eq!(ids(&middle.unwrap().records), expected[21..24]);
+            // A page ends where the events begin that are in memory, so it may have fewer.
+            let middle = ids(&middle.unwrap().records);
+            assert!(!middle.is_empty() && expected[21..24].starts_with(&middle), "{middle:?}");
         }
         assert_eq!(ids(&read_all(store, "large", 4).await), ["1"]);
     }
