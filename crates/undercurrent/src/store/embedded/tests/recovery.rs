@@ -305,8 +305,10 @@ async fn many_segments_hold_many_streams() {
             assert_eq!(ids(&records), expected);
             let middle = store.read_stream(&stream(&format!("s/{s}")), Some(records[20].cursor), 3).await;
             // A page ends where the events begin that are in memory, so it may have fewer.
-            let middle = ids(&middle.unwrap().records);
-            assert!(!middle.is_empty() && expected[21..24].starts_with(&middle), "{middle:?}");
+            let middle = middle.unwrap().records;
+            let count = middle.len();
+            assert!(count > 0, "a page is empty at the end only");
+            assert_eq!(ids(&middle), expected[21..21 + count]);
         }
         assert_eq!(ids(&read_all(store, "large", 4).await), ["1"]);
     }
