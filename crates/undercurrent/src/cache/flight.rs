@@ -106,7 +106,9 @@ impl Flight {
             Phase::Closed => false,
             Phase::Begun(place, h) => {
                 let in_order = h.inc == need.barrier.inc && h.position >= need.barrier.position;
-                let asked = need.mode == Mode::Fresh && !need.later || place >= need.begun || skips(Step::AskAfterBegin);
+                let asked = need.mode == Mode::Fresh && !need.later
+                    || place >= need.begun
+                    || skips(Step::AskAfterBegin);
                 (in_order || skips(Step::JoinInOrder)) && state.mode >= need.mode && asked
             }
         }

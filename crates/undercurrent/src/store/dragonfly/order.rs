@@ -220,7 +220,10 @@ mod tests {
         assert!(order.apply(&Since::Moved([6, 7].map(moved).into()), &asked, &mark(1, 7)));
         let other = |position| Mark { nonce: "other".into(), ..mark(1, position) };
         assert!(!order.apply(&Since::Moved(vec![moved(6)]), &asked, &mark(1, 6)), "it is behind");
-        assert!(!order.apply(&Since::Moved([6, 7].map(moved).into()), &asked, &other(7)), "another at its place");
+        assert!(
+            !order.apply(&Since::Moved([6, 7].map(moved).into()), &asked, &other(7)),
+            "another at its place"
+        );
         let mut gone_back = [6, 7, 8].map(moved);
         gone_back[2].before = "other".to_owned();
         assert!(!order.apply(&Since::Moved(gone_back.into()), &asked, &other(8)));
