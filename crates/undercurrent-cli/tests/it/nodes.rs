@@ -243,7 +243,7 @@ fn doctor_says_what_a_store_is_and_what_that_means() {
     a.run(&["publish", "s", "--type", "message", "--data", "1"]).lines();
     a.run(&["put", "note:k", "v"]).lines();
     let after = doctor(&["--json"]).json();
-    assert_eq!(after["namespace"]["format"], "undercurrent/1");
+    assert_eq!(after["namespace"]["format"], "undercurrent/2");
     assert_eq!((&after["denied"], &after["parts_complete"]), (&json!([]), &json!(true)));
     let rules = after["namespace"]["rules"].as_str();
     assert!(rules.is_some_and(|rules| !rules.is_empty()), "{after}");

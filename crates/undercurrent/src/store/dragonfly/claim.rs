@@ -14,7 +14,7 @@ use super::scripts::{CLAIM, Script};
 use super::server::Server;
 
 /// How the keys are laid out.
-pub(super) const FORMAT: &str = "undercurrent/1";
+pub(super) const FORMAT: &str = "undercurrent/2";
 
 /// A position with what tells it from another of the same number.
 #[derive(Clone, Debug, PartialEq, Eq)]
