@@ -42,6 +42,9 @@ impl Node {
     }
 }
 
+/// The most records of a list, which is more than are ever written.
+const LIST: usize = 12;
+
 /// The answer to a barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct News {
@@ -49,6 +52,8 @@ pub(super) struct News {
     pub(super) top: Record,
     /// Up to where the node that asked had applied the order.
     from: Record,
+    /// The records behind that, where the log had all of them; the rest is empty.
+    list: [Record; LIST],
     /// How high the floor must be.
     floor: Position,
     /// The latest version that was announced there.
@@ -78,9 +83,13 @@ impl Shared {
             Ok(records) => records.iter().filter(|(_, name)| of_entry(*name)).map(|(at, _)| *at).max(),
             Err(jump) => Some(jump),
         };
+        let mut list = [Record::default(); LIST];
+        if let Ok(records) = records {
+            list.iter_mut().zip(records).for_each(|(one, (at, _))| *one = data.record_at(*at));
+        }
         let (top, announced) = (data.top(), data.announced);
         state.confused |= records.is_ok() && !data.was(applied_record);
-        Some(News { incarnation, top, from: applied_record, floor: floor.unwrap_or(0), announced })
+        Some(News { incarnation, top, from: applied_record, list, floor: floor.unwrap_or(0), announced })
     }
 
     /// Takes over an answer, and says whether the reads that wait for it may use its position. In the code:
@@ -89,7 +98,11 @@ impl Shared {
         if news.incarnation != node.incarnation && self.steps.late_news_of_another_incarnation_is_ignored {
             return !self.steps.barrier_is_of_this_incarnation;
         }
-        if news.from != node.applied_record && self.steps.late_list_is_ignored {
+        // One that was asked before another was applied goes on from there, if it shows that record.
+        let goes_on = news.from == node.applied_record
+            || news.top == node.applied_record
+            || news.list.contains(&node.applied_record);
+        if !goes_on && self.steps.late_list_is_ignored {
             return !self.steps.late_barrier_is_asked_again;
         }
         node.see(news.top);

@@ -111,7 +111,11 @@ pub(super) struct Data {
 impl Data {
     /// Returns the highest position and its record.
     pub(super) fn top(&self) -> Record {
-        let position = self.order.position();
+        self.record_at(self.order.position())
+    }
+
+    /// Returns what was written at a position.
+    pub(super) fn record_at(&self, position: Position) -> Record {
         Record { position, nonce: self.nonces[usize::from(position)] }
     }
 
