@@ -2,47 +2,53 @@
 
 use std::time::Duration;
 
-/// A moment of the clock that goes on while the machine sleeps.
+/// A moment of the clock that goes on while the machine sleeps, in nanoseconds from its start: enough for 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
     /// Reads CLOCK_BOOTTIME.
+    #[inline]
     pub fn now() -> Self {
         if let Some(now) = crate::ablation::time() {
-            return Self(now);
+            return Self(nanos(now));
         }
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
+        Self(now.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.unsigned_abs()))
     }
 
-    /// Returns the time from the start of the machine until then.
-    pub(crate) fn since_boot(self) -> Duration {
+    /// Returns the nanoseconds from the start of the machine until then.
+    pub(crate) fn since_boot(self) -> u64 {
         self.0
     }
 
     /// Returns the moment that much later.
     pub fn after(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(time))
+        Self(self.0.saturating_add(nanos(time)))
     }
 
     /// Returns the moment that much earlier, or the first there was.
     pub fn before(self, time: Duration) -> Self {
-        Self(self.0.saturating_sub(time))
+        Self(self.0.saturating_sub(nanos(time)))
     }
 
     /// Returns the time from another moment to this one: none where the other is the later one.
     pub fn since(self, other: Self) -> Duration {
-        self.0.saturating_sub(other.0)
+        Duration::from_nanos(self.0.saturating_sub(other.0))
     }
 
     /// Returns the time until then: none where it is over.
     pub fn remaining(self) -> Duration {
-        self.0.saturating_sub(Self::now().0)
+        self.since(Self::now())
     }
 
     /// Returns the time since then.
     pub fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
+        Self::now().since(self)
     }
+}
+
+/// Returns a time in nanoseconds, or the longest there is.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }

@@ -13,6 +13,7 @@ use super::follow::Rings;
 use super::lease::Vouched;
 use super::replicate::Replication;
 use super::rounds::Rounds;
+use crate::store::moment::nanos;
 use crate::store::{Moment, StoreError};
 
 /// The most time between two barriers that keep reads at `bounded` without a round trip.
@@ -60,7 +61,7 @@ impl Warm {
             return;
         }
         self.asked.store(now, Ordering::Relaxed);
-        if self.age.fetch_min(age, Ordering::Relaxed) > age || quiet > nanos_of(WARM) {
+        if self.age.fetch_min(age, Ordering::Relaxed) > age || quiet > nanos(WARM) {
             self.begun.notify_one();
         }
     }
@@ -86,7 +87,7 @@ impl Shared {
             // Boxed, since only few of those who share it send it.
             .share(|| {
                 Box::pin(async {
-                    let sent = nanos(Moment::now());
+                    let sent = Moment::now().since_boot();
                     let token = barrier(&self.link).await?;
                     self.last.position.fetch_max(token.position.0, Ordering::AcqRel);
                     self.last.sent.fetch_max(sent, Ordering::AcqRel);
@@ -99,8 +100,8 @@ impl Shared {
 
     /// Returns the last barrier that came back, if it was sent no longer ago than this.
     pub(super) fn barrier_within(&self, age: Duration) -> Option<Position> {
-        let now = nanos(Moment::now());
-        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        let now = Moment::now().since_boot();
+        let age = nanos(age);
         self.warm.ask(now, age);
         let sent = self.last.sent.load(Ordering::Acquire);
         let position = Position(self.last.position.load(Ordering::Acquire));
@@ -129,8 +130,8 @@ pub(super) async fn keep_warm(shared: Arc<Shared>) {
     while !shared.is_closed() {
         let age = warm.age.load(Ordering::Relaxed);
         let every = Duration::from_nanos(age / 2).min(WARM);
-        let quiet = nanos(Moment::now()).saturating_sub(warm.asked.load(Ordering::Relaxed));
-        if age == u64::MAX || quiet > nanos_of(WARM * 20) {
+        let quiet = Moment::now().since_boot().saturating_sub(warm.asked.load(Ordering::Relaxed));
+        if age == u64::MAX || quiet > nanos(WARM * 20) {
             warm.age.store(u64::MAX, Ordering::Relaxed);
             tokio::select! {
                 () = warm.begun.notified() => {}
@@ -145,12 +146,4 @@ pub(super) async fn keep_warm(shared: Arc<Shared>) {
             () = shared.closed() => return,
         }
     }
-}
-
-fn nanos(moment: Moment) -> u64 {
-    nanos_of(moment.since_boot())
-}
-
-fn nanos_of(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
