@@ -44,10 +44,7 @@ impl Cluster {
     /// Returns the URL of the cluster by way of all nodes.
     pub fn url(&self) -> String {
         let places: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
-        let plain = self.nodes[0].url();
-        let credentials = plain.rsplit_once('@').and_then(|(before, _)| Some(before.split_once("://")?.1));
-        let credentials = credentials.map(|words| format!("{words}@")).unwrap_or_default();
-        format!("redis+cluster://{credentials}{}", places.join(","))
+        self.nodes[0].url_by("cluster", &places)
     }
 
     async fn share_slots(&self) -> Result<(), ServerError> {

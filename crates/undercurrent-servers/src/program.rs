@@ -133,15 +133,10 @@ fn redis_args(setup: &Setup, place: &Place<'_>) -> Vec<String> {
     if setup.unix_socket {
         set("unixsocket", &place.socket.display().to_string());
     }
-    if let Some((certificates, clients)) = &setup.tls {
-        let (certificate, key) = certificates.server();
+    if setup.tls.is_some() {
         set("tls-port", tls);
-        set("tls-replication", "yes");
         set("tls-cluster", "yes");
-        set("tls-cert-file", &certificate.display().to_string());
-        set("tls-key-file", &key.display().to_string());
-        set("tls-ca-cert-file", &certificates.authority().display().to_string());
-        set("tls-auth-clients", if *clients == ClientCertificate::Required { "yes" } else { "optional" });
+        tls_settings(setup).iter().for_each(|(name, value)| set(name, value));
     }
     if setup.user.is_some() {
         set("aclfile", &place.users.display().to_string());
@@ -159,6 +154,20 @@ fn redis_args(setup: &Setup, place: &Place<'_>) -> Vec<String> {
         set(name, value);
     }
     args
+}
+
+/// Returns what Redis, Valkey and their Sentinels are told of TLS, except the port.
+pub(crate) fn tls_settings(setup: &Setup) -> Vec<(&'static str, String)> {
+    let Some((certificates, clients)) = &setup.tls else { return Vec::new() };
+    let (certificate, key) = certificates.server();
+    let asked = if *clients == ClientCertificate::Required { "yes" } else { "optional" };
+    vec![
+        ("tls-replication", "yes".to_owned()),
+        ("tls-cert-file", certificate.display().to_string()),
+        ("tls-key-file", key.display().to_string()),
+        ("tls-ca-cert-file", certificates.authority().display().to_string()),
+        ("tls-auth-clients", asked.to_owned()),
+    ]
 }
 
 /// Written after Dragonfly's reference of flags.

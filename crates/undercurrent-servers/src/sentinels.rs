@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use crate::choice;
 use crate::error::ServerError;
-use crate::program::{Flavour, Place, Program};
+use crate::program::{Flavour, Place, Program, tls_settings};
 use crate::replicated::Replicated;
 use crate::server::{Server, field_of, ruler};
 use crate::setup::Setup;
@@ -21,7 +21,7 @@ const DOWN_AFTER: u32 = 1000;
 /// After how many milliseconds a promotion that hangs is given up.
 const FAILOVER: u32 = 5000;
 
-/// Servers and the Sentinels that watch them. Plain connections only.
+/// Servers and the Sentinels that watch them, all of them with TLS or none.
 ///
 /// Redis' and Valkey's Sentinel is the server program itself; before a Dragonfly stands `redis-server`.
 #[derive(Debug)]
@@ -39,25 +39,22 @@ impl Sentinels {
     /// # Errors
     ///
     /// As [`Server::start`].
-    ///
-    /// # Panics
-    ///
-    /// Panics where the setup asks for TLS, which the kit does not set up for Sentinels.
     pub async fn start(setup: Setup, replicas: usize, sentinels: usize) -> Result<Self, ServerError> {
-        assert!(setup.tls.is_none(), "the kit's Sentinels speak no TLS");
         let program = choice::program(&format!("{sentinels} Sentinels"))?;
         let servers = Replicated::start_direct(&program, &setup, replicas).await?;
         let watcher = match program.flavour() {
             Flavour::Redis | Flavour::Valkey => program,
             Flavour::Dragonfly => Program::find(PathBuf::from("redis-server"))?,
         };
+        // They ask nobody for a password.
+        let open = Setup { tls: setup.tls.clone(), ..Setup::standalone() };
         let watch = Watch {
             primary: servers.primary.port(),
             quorum: sentinels / 2 + 1,
             password: ruler(&setup).map(str::to_owned),
+            tls: tls_settings(&open),
         };
-        let plain = Setup::standalone();
-        let started = (0..sentinels).map(|_| Server::start_as(&watcher, &plain, Some(&watch)));
+        let started = (0..sentinels).map(|_| Server::start_as(&watcher, &open, Some(&watch)));
         let group = Self { sentinels: try_join_all(started).await?, servers };
         for sentinel in &group.sentinels {
             group.knows_all(sentinel).await?;
@@ -73,10 +70,7 @@ impl Sentinels {
     /// Returns the URL of the primary by way of all Sentinels.
     pub fn url(&self) -> String {
         let places: Vec<_> = self.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
-        let plain = self.servers.primary.url();
-        let credentials = plain.rsplit_once('@').and_then(|(before, _)| Some(before.split_once("://")?.1));
-        let credentials = credentials.map(|words| format!("{words}@")).unwrap_or_default();
-        format!("redis+sentinel://{credentials}{}/{NAME}", places.join(","))
+        format!("{}/{NAME}", self.servers.primary.url_by("sentinel", &places))
     }
 
     /// Returns all servers, the first primary first.
@@ -142,16 +136,20 @@ pub(crate) struct Watch {
     primary: u16,
     quorum: usize,
     password: Option<String>,
+    /// What it is told of TLS; nothing where it speaks none.
+    tls: Vec<(&'static str, String)>,
 }
 
 impl Watch {
     /// Writes the file of a Sentinel, which it changes itself later, and returns the words to start it.
     pub(crate) fn args(&self, place: &Place<'_>) -> Result<Vec<String>, ServerError> {
-        let Self { primary, quorum, password } = self;
-        let mut text = format!(
-            "port {}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {primary} {quorum}\n\
-             sentinel down-after-milliseconds {NAME} {DOWN_AFTER}\nsentinel failover-timeout {NAME} {FAILOVER}\n",
-            place.port
+        let Self { primary, quorum, password, tls } = self;
+        let port = place.port;
+        let port = if tls.is_empty() { format!("port {port}") } else { format!("port 0\ntls-port {port}") };
+        let mut text: String = tls.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+        text += &format!(
+            "{port}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {primary} {quorum}\n\
+             sentinel down-after-milliseconds {NAME} {DOWN_AFTER}\nsentinel failover-timeout {NAME} {FAILOVER}\n"
         );
         if let Some(password) = password {
             text += &format!("sentinel auth-pass {NAME} {password}\n");

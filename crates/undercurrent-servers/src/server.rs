@@ -152,14 +152,26 @@ impl Server {
 
     /// Returns its URL with another port: that of a proxy before it.
     pub fn url_at(&self, port: u16) -> String {
-        let scheme = if self.setup.tls.is_some() { "rediss" } else { "redis" };
+        format!("{}://{}127.0.0.1:{port}", self.scheme(), self.credentials())
+    }
+
+    /// Returns the URL of something that is found by way of others, with the credentials that a user of it needs.
+    pub(crate) fn url_by(&self, way: &str, places: &[String]) -> String {
+        format!("{}+{way}://{}{}", self.scheme(), self.credentials(), places.join(","))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.setup.tls.is_some() { "rediss" } else { "redis" }
+    }
+
+    /// Returns what stands before the host of a URL.
+    fn credentials(&self) -> String {
         let (user, password) = match &self.setup.user {
             Some(user) => (user.name.as_str(), Some(&user.password)),
             None => ("", self.setup.password.as_ref()),
         };
         let word = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let credentials = password.map(|password| format!("{}:{}@", word(user), word(password)));
-        format!("{scheme}://{}127.0.0.1:{port}", credentials.unwrap_or_default())
+        password.map(|password| format!("{}:{}@", word(user), word(password))).unwrap_or_default()
     }
 
     /// Returns its unix socket, if the setup asked for one.

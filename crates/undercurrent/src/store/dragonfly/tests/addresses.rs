@@ -89,6 +89,40 @@ async fn a_cluster_leads_to_the_node_that_has_the_namespace() {
     assert!(now.await.position > token.position);
 }
 
+/// Returns how a node uses an address over TLS that asks for a certificate.
+fn with_certificate(url: &str, certificates: &Certificates) -> SharedStoreOptions {
+    let (ca, identity) = (Some(certificates.authority()), Some(certificates.client()));
+    SharedStoreOptions { ca, identity, ..options(url) }
+}
+
+#[tokio::test]
+async fn a_cluster_and_sentinels_are_asked_over_tls_as_the_server_is() {
+    let certificates = Arc::new(Certificates::make().unwrap());
+    let setup = || Setup::standalone().password("s@cret").tls(&certificates, ClientCertificate::Required);
+    if let Some(cluster) = applicable(Cluster::start(setup()).await) {
+        let url = cluster.url();
+        assert!(url.starts_with("rediss+cluster://"), "{url}");
+        let a = open_with(with_certificate(&url, &certificates)).await;
+        let token = publish(&a, "s", "1").await.token;
+        assert_eq!(a.barrier().await.unwrap(), token);
+        assert!(SharedStore::open(options(&url)).await.is_err(), "nobody vouches for the server");
+        // Where it is asked without TLS nobody answers.
+        assert!(SharedStore::open(options(&url.replacen("rediss", "redis", 1))).await.is_err());
+    }
+    if let Some(group) = applicable(Sentinels::start(setup(), 1, 3).await) {
+        let url = group.url();
+        assert!(url.starts_with("rediss+sentinel://"), "{url}");
+        let a = open_with(with_certificate(&url, &certificates)).await;
+        let token = invalidate(&a, "tag:t").await;
+        let before = group.primary().await.unwrap();
+        before.kill();
+        group.promoted(before.port()).await.unwrap();
+        let now = eventually("the successor is found", || async { a.barrier().await.ok() }).await;
+        assert!(now.inc != token.inc && now.position > token.position);
+        assert!(SharedStore::open(options(&url)).await.is_err(), "nobody vouches for the sentinels");
+    }
+}
+
 #[tokio::test]
 async fn two_namespaces_and_two_products_share_a_server() {
     let Some(server) = applicable(Server::start(Setup::standalone()).await) else { return };
