@@ -27,9 +27,10 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use undercurrent_types::Key;
 use undercurrent_types::wire::SourceStatus;
-use undercurrent_types::{Key, Position};
 
+use self::install::InForce;
 use self::quota::Quota;
 use self::read_set::ReadSets;
 use crate::cache::Cache;
@@ -39,7 +40,7 @@ use crate::store::Store;
 use crate::stream::{Ephemeral, Groups};
 
 pub use changed::{Checked, IfChanged};
-pub use error::{ContextError, ContextReason, PublishError};
+pub use error::{ContextError, ContextReason, OtherRules, PublishError};
 pub use group::Group;
 pub use publish::Outgoing;
 pub use quota::{OverQuota, QuotaOptions};
@@ -58,9 +59,10 @@ struct Parts {
     namespace: String,
     store: Arc<dyn Store>,
     cache: Cache,
-    rules: RuleSet,
-    /// Where the rules stand in a store that other nodes use too. Locked for a copy by each publish.
-    rules_at: Mutex<Option<Position>>,
+    /// The rules that the configuration names.
+    configured: Arc<RuleSet>,
+    /// The rules that events are matched by. Locked for a copy by each publish.
+    in_force: Mutex<InForce>,
     /// What this machine's files are called on a shared store.
     workspace: OnceLock<String>,
     /// What is held until the end, such as the data directory of a node. Locked when it is given, and at the end.
@@ -113,15 +115,17 @@ impl EventStream {
         let read_sets = Arc::new(ReadSets::new(Arc::clone(&store)));
         let (quota, begun) = (OnceLock::new(), Instant::now());
         let groups = Groups::new(Arc::clone(&store));
-        let (rules_at, workspace) = (Mutex::default(), OnceLock::new());
+        let configured = Arc::new(rules);
+        let in_force = Mutex::new(InForce::alone(Arc::clone(&configured)));
+        let workspace = OnceLock::new();
         Self(Arc::new(Parts {
             namespace,
             store,
             cache,
-            rules,
+            configured,
+            in_force,
             quota,
             begun,
-            rules_at,
             workspace,
             held: Mutex::default(),
             redactor,
@@ -185,9 +189,10 @@ impl EventStream {
         &self.0.cache
     }
 
-    /// Returns the rules by which events make names stale.
-    pub fn rules(&self) -> &RuleSet {
-        &self.0.rules
+    /// Returns the rules by which events make names stale now: those of the configuration, or where a store is shared those
+    /// that are in force for all its nodes, as far as this one has heard.
+    pub fn rules(&self) -> Arc<RuleSet> {
+        self.in_force().rules
     }
 
     /// Ends everything left to right: sources first, then the groups and what sessions were given, then the store, which writes what was accepted.

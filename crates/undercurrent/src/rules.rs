@@ -58,8 +58,28 @@ impl RuleSet {
 
     /// Returns the hash of the rules' canonical text: equal for two sets exactly when their rules are equal, in order.
     pub fn version(&self) -> String {
-        let text: String = self.rules.iter().map(Rule::canonical).collect();
-        Version::of(Some(text.as_bytes())).to_string()
+        Version::of(Some(self.canonical().as_bytes())).to_string()
+    }
+
+    /// Returns the rules as a text with one line for each, from which [`RuleSet::from_canonical`] makes them again.
+    pub fn canonical(&self) -> String {
+        self.rules.iter().map(Rule::canonical).collect()
+    }
+
+    /// Reads what [`RuleSet::canonical`] wrote, the shipped rules of whoever wrote it included.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason when a line is no rule, such as one with a variable that only a later version knows.
+    pub fn from_canonical(text: &str) -> Result<Self, String> {
+        let rules = text.lines().map(Rule::from_canonical).collect::<Result<_, _>>()?;
+        Ok(Self { rules })
+    }
+
+    /// Returns a rule that this set does not have and the other one has. Where there is none, whatever the other makes
+    /// stale this one does too, since a rule only adds.
+    pub fn lacks<'a>(&self, other: &'a Self) -> Option<&'a Rule> {
+        other.rules.iter().find(|rule| !self.rules.contains(rule))
     }
 
     /// Returns every name that the event makes stale with the rule that says so, in the order of the rules.

@@ -9,7 +9,7 @@ use etcetera::BaseStrategy;
 use undercurrent_types::is_workspace;
 
 use crate::cache::{Cache, CacheOptions};
-use crate::event_stream::{EventStream, PublishError, QuotaOptions, Redactor};
+use crate::event_stream::{EventStream, OtherRules, PublishError, QuotaOptions, Redactor};
 use crate::loaders::{self, Command, CommandError, CommandLoader, HttpError, HttpLoader, HttpOptions};
 use crate::rules::RuleSet;
 use crate::sources::local::{Local, LocalOptions, StartError};
@@ -109,17 +109,16 @@ pub enum OpenError {
     /// The text is no name of a workspace.
     #[error("`{0}` is not the name of a workspace: 1 to 64 of `a–z A–Z 0–9 . _ -`")]
     Workspace(String),
-    /// The namespace has other rules than this node, and nodes with different rules would not agree on what is stale.
+    /// The namespace has rules that this node can not go by, and nodes with different rules would not agree on what is
+    /// stale.
     #[error(
-        "the namespace `{namespace}` has the rules {installed}, and this node has {own}: start it with those, or put these in force for all with `undercurrent rules apply`"
+        "in the namespace `{namespace}` {rules}: start it with those, or put its own in force for all with `undercurrent rules apply`"
     )]
     OtherRules {
         /// The namespace.
         namespace: String,
-        /// The version of its rules.
-        installed: String,
-        /// The version of this node's.
-        own: String,
+        /// What is between them.
+        rules: OtherRules,
     },
     /// A declared command can not be run as declared.
     #[error(transparent)]
@@ -171,7 +170,8 @@ impl EventStream {
     /// # Errors
     ///
     /// Fails when a root or the data directory can not be used, another process has the data open, the server of a
-    /// shared store can not be used, or its namespace has other rules.
+    /// shared store can not be used, or its namespace has rules
+    /// without one that is configured here.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let workspace = Arc::new(Workspace::new(config.roots.clone())?);
         // What can be refused is looked at before anything is made.
@@ -216,10 +216,10 @@ impl EventStream {
         if let Some(name) = name {
             events.name_workspace(name);
         }
-        if let Err(installed) = events.install_rules().await? {
-            let (namespace, own) = (config.namespace, events.rules().version());
-            return Err(OpenError::OtherRules { namespace, installed, own });
-        }
+        events.install_rules().await.map_err(|error| match error {
+            PublishError::OtherRules(rules) => OpenError::OtherRules { namespace: config.namespace, rules },
+            error => error.into(),
+        })?;
         let node = node.map(|(node, lock)| {
             events.hold(lock);
             node
@@ -238,7 +238,8 @@ impl EventStream {
 }
 
 /// Puts the rules of a configuration in force for all nodes of its shared store, and returns their version. Nodes that
-/// have others publish nothing until they are started with these. With an embedded store there is nothing to do.
+/// run go by them from their next event on, except those whose own configuration names a rule that is not among them:
+/// these publish nothing until they are started with these. With an embedded store there is nothing to do.
 ///
 /// # Errors
 ///

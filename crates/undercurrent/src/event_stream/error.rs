@@ -39,12 +39,26 @@ pub enum PublishError {
     /// A name that only sources may move.
     #[error("`{0}` can not be invalidated by hand: name a key or a tag")]
     Name(undercurrent_types::Name),
-    /// Other rules were put in force for the namespace, so this node can not say what its events make stale.
-    #[error("other rules are in force than this node has: start it with those; nothing was published")]
-    OtherRules,
+    /// Rules are in force for the namespace that this node can not go by, so it can not say what its events make stale.
+    #[error(
+        "{0}: start it with those, or put its own in force for all with `undercurrent rules apply`; nothing was published"
+    )]
+    OtherRules(#[from] OtherRules),
     /// The store refused the batch.
     #[error(transparent)]
     Store(#[from] store::PublishError),
+}
+
+/// Why a node can not go by the rules that are in force: two that stale different names would not agree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the rules {installed} are in force, and this node was started with {own}: {reason}")]
+pub struct OtherRules {
+    /// The version of those in force.
+    pub installed: String,
+    /// The version of those in this node's configuration.
+    pub own: String,
+    /// What is between them.
+    pub reason: String,
 }
 
 /// Why a key could not be read or put. Of the size of a pointer, since every read carries room for one.
@@ -95,14 +109,6 @@ pub enum ContextReason {
 }
 
 impl PublishError {
-    /// Tells a store's refusal because other rules are in force.
-    pub(super) fn from_publish(error: store::PublishError) -> Self {
-        match error {
-            store::PublishError::NotHeld { .. } => Self::OtherRules,
-            error => Self::Store(error),
-        }
-    }
-
     /// Returns the body of the answer on the wire.
     pub fn body(&self) -> ErrorBody {
         use store::PublishError as Store;
@@ -119,7 +125,7 @@ impl PublishError {
             Self::Store(Store::ExpectedSeq { index, .. } | Store::IdConflict { index, .. }) => {
                 (ErrorCode::Conflict, Some(*index))
             }
-            Self::Store(Store::RowConflict { .. }) | Self::OtherRules => (ErrorCode::Conflict, None),
+            Self::Store(Store::RowConflict { .. }) | Self::OtherRules(_) => (ErrorCode::Conflict, None),
             Self::Store(
                 Store::TooLarge { .. }
                 | Store::RowTooLarge { .. }

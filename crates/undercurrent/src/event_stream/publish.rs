@@ -10,9 +10,13 @@ use undercurrent_types::{
 
 use super::EventStream;
 use super::error::{ContextError, PublishError};
+use super::install::{self, InForce};
 use crate::cache::{PutError, PutOptions};
 use crate::rules;
-use crate::store::{self, Batch, Invalidation, NewEvent, Record};
+use crate::store::{self, Batch, Invalidation, NewEvent, Published, Record};
+
+/// The stream and the id of each event of a batch.
+type Told = Vec<(StreamName, String)>;
 
 /// An event on its way to a stream.
 #[derive(Clone, Debug)]
@@ -63,14 +67,47 @@ impl EventStream {
             outgoing.event.validate().map_err(|error| PublishError::Event { index, error })?;
         }
         self.admit(events.iter().map(|outgoing| &outgoing.event))?;
+        // Without events nothing is matched.
+        let mut rules = if events.is_empty() { self.in_force() } else { self.rules_that_hold().await? };
+        let mut outgoing = (events, names);
+        for _ in 0..install::TRIES {
+            // Rules of one process are those it was started with.
+            let kept = rules.is_shared().then(|| outgoing.clone());
+            let (batch, told) = self.draft(&rules, outgoing.0, outgoing.1, cause)?;
+            match (self.0.store.publish(batch).await, kept) {
+                (Ok(published), _) => return Ok(acks(told, published)),
+                // Another node put others in force: these events may make other names stale.
+                (Err(store::PublishError::NotHeld { .. }), Some(kept)) => {
+                    rules = self.take_rules().await?;
+                    outgoing = kept;
+                }
+                (Err(error), _) => return Err(error.into()),
+            }
+        }
+        Err(self.changing())
+    }
+
+    /// Makes a batch of events, and of the names that they and the caller move, that is published only while the rules
+    /// hold; with the stream and the id of each event.
+    fn draft(
+        &self,
+        in_force: &InForce,
+        events: Vec<Outgoing>,
+        names: Vec<Invalidation>,
+        cause: &str,
+    ) -> Result<(Batch, Told), PublishError> {
         let mut batch = Batch::moving(names, cause);
+        if events.is_empty() {
+            // Whoever has conflicting rules may still say that a name is stale.
+            return Ok((batch, Told::new()));
+        }
         batch.events.reserve(events.len());
-        batch.holds = self.rules_hold();
+        batch.holds = in_force.holds();
         let mut told = Vec::with_capacity(events.len());
         let mut moved: HashSet<Name> = batch.names.iter().map(|one| one.name.clone()).collect();
         for (index, outgoing) in events.into_iter().enumerate() {
             let Outgoing { stream, event, durability, expected_seq } = outgoing;
-            for name in self.handle_cache_invalidation(&event) {
+            for name in in_force.rules.names(&event) {
                 if moved.insert(name.clone()) {
                     batch.names.push(Invalidation::by(name, index));
                 }
@@ -81,17 +118,7 @@ impl EventStream {
             let latest = rules::latest(&event);
             batch.events.push(NewEvent { stream, event, durability, expected_seq, latest });
         }
-        let published = self.0.store.publish(batch).await.map_err(PublishError::from_publish)?;
-        let acks = told.into_iter().zip(published.events).map(|((stream, id), event)| Ack {
-            stream,
-            id,
-            seq: event.cursor.seq.0,
-            cursor: event.cursor.to_text(),
-            token: published.token,
-            durability: event.durability,
-            duplicate: event.duplicate,
-        });
-        Ok(acks.collect())
+        Ok((batch, told))
     }
 
     /// What the source `local` reports can be found again by looking, so it need not wait for the disk.
@@ -144,7 +171,7 @@ impl EventStream {
     ///
     /// Only what has happened makes stale: an `action` that announces something does not.
     pub fn handle_cache_invalidation(&self, event: &Event) -> Vec<Name> {
-        self.0.rules.names(event)
+        self.in_force().rules.names(event)
     }
 
     /// Makes keys and tags stale, all at one position. In force when it returns.
@@ -197,6 +224,19 @@ pub(super) fn by_system(ty: &str) -> Event {
     let ty: EventType = ty.parse().expect("it is a type");
     let source: EventSource = "system".parse().expect("it is a source");
     Event::new(ty, source).with_time(jiff::Timestamp::now().to_string())
+}
+
+fn acks(told: Told, published: Published) -> Vec<Ack> {
+    let acks = told.into_iter().zip(published.events).map(|((stream, id), event)| Ack {
+        stream,
+        id,
+        seq: event.cursor.seq.0,
+        cursor: event.cursor.to_text(),
+        token: published.token,
+        durability: event.durability,
+        duplicate: event.duplicate,
+    });
+    acks.collect()
 }
 
 impl From<std::convert::Infallible> for PublishError {

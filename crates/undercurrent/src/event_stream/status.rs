@@ -42,7 +42,7 @@ impl EventStream {
             data: store.place,
             token: Token { inc: horizon.incarnation(), position: horizon.applied() },
             store: store.failed.unwrap_or_else(|| "writable".to_owned()),
-            rules: self.0.rules.version(),
+            rules: self.rules().version(),
             streams,
             log_bytes: store.log_bytes,
             entries,

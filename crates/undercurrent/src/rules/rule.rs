@@ -42,6 +42,24 @@ impl Rule {
         let parts = (&self.name, texts(&self.types), texts(&self.sources), texts(&self.subjects), stale);
         serde_json::to_string(&parts).expect("lists of text have a JSON form") + "\n"
     }
+
+    /// Reads what [`Rule::canonical`] wrote.
+    pub(super) fn from_canonical(line: &str) -> Result<Self, String> {
+        type Parts = (String, Vec<String>, Vec<String>, Vec<String>, Vec<String>);
+        let (name, types, sources, subjects, stale): Parts =
+            serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let patterns = |texts: Vec<String>| {
+            let read = texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>();
+            read.map_err(|error| format!("a pattern of rule `{name}` is none: {error}"))
+        };
+        Ok(Self {
+            types: patterns(types)?,
+            sources: patterns(sources)?,
+            subjects: patterns(subjects)?,
+            stale: stale.iter().map(|text| Template::parse(text)).collect::<Result<_, _>>()?,
+            name,
+        })
+    }
 }
 
 fn any(patterns: &[Pattern], text: &str) -> bool {

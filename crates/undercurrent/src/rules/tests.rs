@@ -260,3 +260,35 @@ fn the_latest_state_is_the_data_byte_for_byte() {
         assert_eq!(latest(&event), expected, "from `{ty}` about `{subject}`");
     }
 }
+
+#[test]
+fn a_set_of_rules_is_made_again_from_its_canonical_text() {
+    let text = r#"
+        [[rule]]
+        name = "mine"
+        types = ["observation.*"]
+        sources = ["ci/*"]
+        subjects = ["file:/r/*"]
+        stale = ["tag:generated", "report:{path}", "{subject}", "dir:{parent of movedfrom}"]"#;
+    let rules = RuleSet::from_toml(text, "mine.toml").unwrap();
+    let again = RuleSet::from_canonical(&rules.canonical()).unwrap();
+    assert_eq!((&again, again.version()), (&rules, rules.version()));
+    for bad in ["{}", "[\"a\",[],[],[],[\"{nobody knows this}\"]]", "[\"a\",[\"a*b\"],[],[],[]]"] {
+        assert!(RuleSet::from_canonical(bad).is_err(), "`{bad}`");
+    }
+}
+
+#[test]
+fn a_set_lacks_what_another_has_and_it_does_not() {
+    let with = |text: &str| RuleSet::from_toml(text, "mine.toml").unwrap();
+    let rule = |name: &str, stale: &str| {
+        format!("[[rule]]\nname = '{name}'\ntypes = ['message']\nstale = ['{stale}']\n")
+    };
+    let (shipped, one) = (RuleSet::shipped(), with(&rule("a", "tag:1")));
+    let both = with(&(rule("b", "tag:2") + &rule("a", "tag:1")));
+    let another = with(&rule("a", "tag:2"));
+    let lacks = |set: &RuleSet, other: &RuleSet| set.lacks(other).map(|rule| rule.name().to_owned());
+    assert_eq!((lacks(&one, &shipped), lacks(&both, &one)), (None, None));
+    assert_eq!(lacks(&shipped, &one), Some("a".to_owned()));
+    assert_eq!(lacks(&another, &one), Some("a".to_owned()), "its name is the same, and nothing else");
+}

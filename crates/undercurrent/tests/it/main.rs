@@ -10,6 +10,7 @@ mod freshness;
 mod groups;
 mod kit;
 mod loads;
+mod node_rules;
 mod nodes;
 mod pattern;
 mod put;

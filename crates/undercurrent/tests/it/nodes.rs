@@ -9,7 +9,7 @@ use undercurrent::event_stream::{ContextReason, Redactor};
 use undercurrent::rules::RuleSet;
 use undercurrent::store::dragonfly::{SharedStore, SharedStoreOptions};
 use undercurrent::store::{Batch, Invalidation, Mark, PublishError, Store};
-use undercurrent::{Config, EventStream, Key, Level, Name, OpenError};
+use undercurrent::{Config, EventStream, Key, Level, Name};
 use undercurrent_servers::{Server, Setup};
 
 use crate::kit::{Engine, Script};
@@ -277,34 +277,6 @@ async fn what_a_node_vouched_for_is_in_doubt_soon_after_it_died() {
     }
     b.store.publish(vouch(Mark::Vouched)).await.unwrap();
     assert!(!in_doubt().await);
-}
-
-#[tokio::test]
-async fn nodes_with_other_rules_are_refused_until_theirs_are_in_force() {
-    let server = start().await;
-    let data = tempfile::tempdir().unwrap();
-    let nodes = std::sync::atomic::AtomicU32::new(0);
-    // Each node has a data directory of its own.
-    let config = |rules: RuleSet| Config {
-        data: Some(data.path().join(nodes.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string())),
-        rules,
-        shared: Some(options(&server)),
-        ..Config::default()
-    };
-    let text = "[[rule]]\nname = 'mine'\ntypes = ['observation.mine']\nstale = ['tag:mine']";
-    let mine = RuleSet::from_toml(text, "mine.toml").unwrap();
-    let first = EventStream::open(config(RuleSet::shipped())).await.unwrap();
-    let other = EventStream::open(config(mine.clone())).await;
-    assert!(matches!(other.err(), Some(OpenError::OtherRules { .. })));
-    let event = || undercurrent::Event::new("message".parse().unwrap(), "agent/a".parse().unwrap());
-    first.publish("s", event()).await.unwrap();
-    undercurrent::apply_rules(config(mine.clone())).await.unwrap();
-    let refused = first.publish("s", event()).await.unwrap_err();
-    assert!(refused.to_string().contains("other rules are in force"), "{refused}");
-    let second = EventStream::open(config(mine)).await.unwrap();
-    second.publish("s", event()).await.unwrap();
-    first.close().await;
-    second.close().await;
 }
 
 #[tokio::test]

@@ -49,12 +49,13 @@ impl Publish for EventStream {
                 Ok(_) => Ok(()),
                 Err(PublishError::Store(StoreError::Closed)) => Err(Refusal::Closed),
                 Err(
-                    error @ PublishError::Store(
+                    error @ (PublishError::OtherRules(_)
+                    | PublishError::Store(
                         StoreError::Full { .. }
                         | StoreError::Failed { .. }
                         | StoreError::Unknown { .. }
                         | StoreError::Unavailable { .. },
-                    ),
+                    )),
                 ) => Err(Refusal::Log(error.to_string())),
                 Err(error) => Err(Refusal::Events(error.to_string())),
             }
