@@ -158,7 +158,7 @@ pub(crate) struct Doctor {
 pub(crate) enum RulesVerb {
     /// Say which names an event would make stale, and by which rule; publishes nothing
     Test(RulesTest),
-    /// Put the rules of a configuration in force for all nodes of a shared store; those with others stop publishing
+    /// Put the rules of a configuration in force for all nodes of a shared store; they go by them from their next event on
     Apply(Box<Serve>),
 }
 

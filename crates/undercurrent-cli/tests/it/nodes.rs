@@ -13,12 +13,12 @@ use crate::kit::{Ran, Running, User, text};
 const PASSWORD: &str = "hunter2OfTheStore";
 
 /// Runs what waits for a server, from tests that wait for processes.
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
     RUNTIME.block_on(future)
 }
 
-fn start(setup: Setup) -> Server {
+pub(crate) fn start(setup: Setup) -> Server {
     wait(Server::start(setup)).unwrap()
 }
 
