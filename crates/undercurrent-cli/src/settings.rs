@@ -154,7 +154,7 @@ pub(crate) fn read(serve: &Serve, namespace: Option<&str>) -> Result<undercurren
 fn read_file(path: &Path) -> Result<File, Failure> {
     let refuse = |error: &dyn std::fmt::Display| Failure::usage(format!("`{}`: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
-    let mut file: File = toml::from_str(&text).map_err(|error| refuse(&error))?;
+    let mut file: File = toml::from_str(&text).map_err(|error| refuse(&without_values(&text, &error)))?;
     let beside = path.parent().unwrap_or(Path::new(""));
     file.commands.iter_mut().for_each(|command| command.dir = beside.join(&command.dir));
     if let Some(StoreFile::Shared(SharedFile { ca, cert, key, .. })) = &mut file.store {
@@ -166,6 +166,20 @@ fn read_file(path: &Path) -> Result<File, Failure> {
         .chain(&mut file.rules)
         .for_each(|one| *one = beside.join(&one));
     Ok(file)
+}
+
+/// Writes what is wrong with a file and where, without what stands there: that may be a password.
+fn without_values(text: &str, error: &toml::de::Error) -> String {
+    let before = &text[..error.span().map_or(0, |span| span.start)];
+    let (line, column) =
+        (1 + before.matches('\n').count(), 1 + before.chars().rev().take_while(|c| *c != '\n').count());
+    let told = error.message();
+    // `invalid type: string "…", expected a sequence`
+    let told = match (told.find('"'), told.rfind("\", expected")) {
+        (Some(from), Some(to)) if from < to => format!("{}…{}", &told[..=from], &told[to..]),
+        _ => told.to_owned(),
+    };
+    format!("line {line}, column {column}: {told}")
 }
 
 /// Reads rules and puts them behind the shipped ones; what is wrong is named with its line.
@@ -255,6 +269,29 @@ mod tests {
         assert_eq!((numbers, quota.burst.as_secs()), ([100, 1 << 20], 5));
         let bytes = settings(dir.path(), "[quota]\nbytes = 'none'", &[]).unwrap().engine.quota.bytes;
         assert_eq!(bytes, None);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_said_without_a_password_that_stands_there() {
+        let dir = tempfile::tempdir().unwrap();
+        for toml in [
+            "secrets = 'hunter2'",
+            "secrets = ['hunter2', 'hunter2]",
+            "roots = []\nstore = { url = 'redis://:hunter2@a', prefxi = 'x' }",
+            "[store]\nurl = 'redis://:hunter2@a",
+            "[store]\nurl = ['redis://:hunter2@a']",
+            "store = 'redis://:hunter2@a:x'",
+            "store = 'hunter2'",
+            "hunter2 = 1",
+        ] {
+            let Err(error) = settings(dir.path(), toml, &[]) else { panic!("`{toml}` was accepted") };
+            let (said, is_name) = (format!("{error:?}"), toml.starts_with("hunter2"));
+            assert!(is_name || !said.contains("hunter2"), "`{toml}`: {said}");
+        }
+        let Err(error) = settings(dir.path(), "roots = []\nsecrets = 'é' x", &[]) else {
+            panic!("it was accepted")
+        };
+        assert!(format!("{error:?}").contains("line 2, column 15"), "{error:?}");
     }
 
     #[test]
