@@ -136,7 +136,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out_rx = lines_of(child.stdout.take().unwrap());
         let err_rx = lines_of(child.stderr.take().unwrap());
@@ -178,6 +178,19 @@ impl Running {
     pub(crate) fn end(mut self) -> Option<i32> {
         self.send(Signal::TERM);
         self.wait()
+    }
+
+    /// Ends it as an operator does, and returns all that it said and nobody has asked for, on both streams.
+    pub(crate) fn end_and_tell(mut self) -> String {
+        self.send(Signal::TERM);
+        let mut said = Vec::new();
+        for lines_rx in [&self.err_rx, &self.out_rx] {
+            while let Some(line) = wait_for(lines_rx, |_| true) {
+                said.push(line);
+            }
+        }
+        self.child.wait().unwrap();
+        said.join("\n")
     }
 
     /// Ends it as a crash does.

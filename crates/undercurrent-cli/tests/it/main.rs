@@ -15,6 +15,7 @@ mod nodes;
 mod publish;
 mod rules;
 mod scrub;
+mod servers;
 mod streams;
 mod tail;
 mod usage;
