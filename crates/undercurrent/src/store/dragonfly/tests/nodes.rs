@@ -1,12 +1,19 @@
 //! What a second node sees.
 
 use tokio::sync::broadcast::error::TryRecvError;
-use undercurrent_servers::{Server, Setup, applicable};
+use undercurrent_servers::{Server, Setup, Space, applicable};
 use undercurrent_types::Seq;
 
-use super::support::{eventually, floor, invalidate, new, open_with, options, publish, two};
+use super::support::{
+    eventually, floor, invalidate, new, open_with, options, options_in, publish, two, two_in,
+};
 use crate::store::contract::{batch, ids, name, read_all, stream};
 use crate::store::{Batch, Commit, Committed, Invalidation, Mark, PublishError, Store};
+
+/// A place for what needs no control of the server, also on one that runs already.
+async fn space() -> Option<Space> {
+    applicable(Space::open().await)
+}
 
 async fn server() -> Option<Server> {
     applicable(Server::start(Setup::standalone()).await)
@@ -14,8 +21,8 @@ async fn server() -> Option<Server> {
 
 #[tokio::test]
 async fn an_invalidation_on_one_node_raises_the_floor_of_another_with_its_barrier() {
-    let Some(server) = server().await else { return };
-    let [a, b] = two(&server).await;
+    let Some(space) = space().await else { return };
+    let [a, b] = two_in(&space).await;
     let before = b.barrier().await.unwrap();
     let moved = invalidate(&a, "tag:t").await;
     assert!(floor(b.horizon(), "tag:t") < moved.position, "nobody has asked yet");
@@ -27,8 +34,8 @@ async fn an_invalidation_on_one_node_raises_the_floor_of_another_with_its_barrie
 
 #[tokio::test]
 async fn who_follows_on_one_node_gets_what_another_publishes() {
-    let Some(server) = server().await else { return };
-    let [a, b] = two(&server).await;
+    let Some(space) = space().await else { return };
+    let [a, b] = two_in(&space).await;
     let mut of_stream_rx = b.follow(&stream("s"));
     let mut all_rx = b.observe();
     let mut visible_rx = b.watch_visible();
@@ -47,8 +54,8 @@ async fn who_follows_on_one_node_gets_what_another_publishes() {
 
 #[tokio::test]
 async fn streams_rows_and_ids_are_those_of_all_nodes() {
-    let Some(server) = server().await else { return };
-    let [a, b] = two(&server).await;
+    let Some(space) = space().await else { return };
+    let [a, b] = two_in(&space).await;
     let first = publish(&a, "s", "1").await;
     assert!(publish(&b, "s", "1").await.events[0].duplicate);
     let expecting =
@@ -94,8 +101,8 @@ async fn a_node_that_slept_while_the_log_was_trimmed_jumps() {
 
 #[tokio::test]
 async fn a_name_in_doubt_is_not_trimmed() {
-    let Some(server) = server().await else { return };
-    let small = crate::store::dragonfly::SharedStoreOptions { records: 5, ..options(&server.url()) };
+    let Some(space) = space().await else { return };
+    let small = crate::store::dragonfly::SharedStoreOptions { records: 5, ..options_in(&space) };
     let a = open_with(small).await;
     let doubt = Invalidation { name: name("scope:s"), mark: Mark::InDoubt, event: None };
     a.publish(Batch::moving(vec![doubt], "a test")).await.unwrap();
@@ -109,10 +116,10 @@ async fn a_name_in_doubt_is_not_trimmed() {
 
 #[tokio::test]
 async fn a_scope_is_in_doubt_when_nobody_vouches_for_it_any_more() {
-    let Some(server) = server().await else { return };
+    let Some(space) = space().await else { return };
     let short = || crate::store::dragonfly::SharedStoreOptions {
         vouch: std::time::Duration::from_secs(1),
-        ..options(&server.url())
+        ..options_in(&space)
     };
     let [a, b] = [open_with(short()).await, open_with(short()).await];
     let scope = [name("scope:s")];
@@ -167,8 +174,8 @@ async fn concurrent_reads_share_the_next_barrier() {
 
 #[tokio::test]
 async fn a_read_that_is_given_up_leaves_the_others_their_barrier() {
-    let Some(server) = server().await else { return };
-    let [a, b] = two(&server).await;
+    let Some(space) = space().await else { return };
+    let [a, b] = two_in(&space).await;
     for _ in 0..50 {
         let moved = invalidate(&b, "tag:t").await;
         let mut leads = Box::pin(a.barrier());

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use undercurrent_servers::Server;
+use undercurrent_servers::{Server, Space};
 use undercurrent_types::{Durability, Position, Token};
 
 use super::super::{SharedStore, SharedStoreOptions};
@@ -33,6 +33,16 @@ pub(super) async fn open_with(options: SharedStoreOptions) -> Arc<SharedStore> {
 /// Opens two nodes.
 pub(super) async fn two(server: &Server) -> [Arc<SharedStore>; 2] {
     [open(&server.url()).await, open(&server.url()).await]
+}
+
+/// Returns how a node uses a place on a server that may have others.
+pub(super) fn options_in(space: &Space) -> SharedStoreOptions {
+    SharedStoreOptions { prefix: space.prefix().to_owned(), ..options(&space.url()) }
+}
+
+/// Opens two nodes in a place.
+pub(super) async fn two_in(space: &Space) -> [Arc<SharedStore>; 2] {
+    [open_with(options_in(space)).await, open_with(options_in(space)).await]
 }
 
 /// Returns an event that every server can keep its promise of.
