@@ -20,7 +20,7 @@ use undercurrent::{Key, Name, StreamName};
 use undercurrent_check::judge::judge;
 use undercurrent_check::plans::SHARED;
 use undercurrent_check::workload::{Size, run};
-use undercurrent_servers::{Proxy, Replicated, Server, Setup, applicable};
+use undercurrent_servers::{Direction, Point, Proxy, Replicated, Server, Setup, applicable};
 
 /// How long a node is believed that says nothing.
 const VOUCH: Duration = Duration::from_millis(300);
@@ -113,7 +113,7 @@ impl Node {
 }
 
 /// The steps that have a scenario here.
-const HERE: [Step; 10] = [
+const HERE: [Step; 11] = [
     Step::WriteProof,
     Step::IncarnationCompared,
     Step::LastRepeatsIncarnation,
@@ -124,6 +124,7 @@ const HERE: [Step; 10] = [
     Step::AppliedInOrder,
     Step::ConnectionClaimed,
     Step::RulesHeld,
+    Step::LateAnswerDropped,
 ];
 
 #[test]
@@ -251,7 +252,7 @@ async fn a_promoted_replica_that_lagged_is_a_new_beginning() {
         let here = Node::open(&group.primary, way.port(), &source).await;
         here.read().await;
         group.in_step().await.unwrap();
-        group.links[0].hold(undercurrent_servers::Direction::ToClient);
+        group.links[0].hold(Direction::ToClient);
         here.change().await;
         promote(&group).await;
         way.direct(group.replicas[0].port());
@@ -362,6 +363,57 @@ async fn nothing_is_published_by_rules_that_are_not_in_force() {
         let mut batch = Batch::moving(vec![Invalidation::of(other())], "by old rules");
         batch.holds = vec![RowCheck { table: "rules", id: "now", revision: old }];
         Some(here.store.publish(batch).await.is_err())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_answer_of_a_barrier_that_comes_after_another_incarnation_began_is_dropped() {
+    // Positions and nonces tell that it is not of this one; without the step that looks like another loss, and all nodes
+    // begin once more.
+    is_needed(Step::LateAnswerDropped, async || {
+        let server = start().await?;
+        let way = Proxy::start(server.port()).await.unwrap();
+        let source = Arc::new(Source::default());
+        let here = Arc::new(Node::open(&server, way.port(), &source).await);
+        let there = Node::open(&server, server.port(), &source).await;
+        for _ in 0..3 {
+            here.change().await;
+        }
+        here.read().await;
+        // A script finds that something is gone. A barrier, which does not look there, is answered behind it.
+        server.command::<()>(&["DEL", "{uc:default}:last"]).await.unwrap();
+        let link = way.links().remove(0);
+        link.hold(Direction::ToClient);
+        let looking = tokio::spawn({
+            let here = here.clone();
+            async move { here.store.read(&key(), None, false).await }
+        });
+        link.waits(Direction::ToClient).await.unwrap();
+        let asked = link.snare(Direction::ToServer, Point::After(b"EXEC\r\n".to_vec()));
+        let late = tokio::spawn({
+            let here = here.clone();
+            async move { here.store.barrier().await }
+        });
+        asked.caught().await.unwrap();
+        drop(asked);
+        link.release(Direction::ToServer);
+        // The next incarnation begins below what this node has seen, and goes beyond it.
+        server.flush_all().await.unwrap();
+        for _ in 0..10 {
+            there.change().await;
+        }
+        let before = there.store.barrier().await.unwrap().inc;
+        let answer = link.snare(Direction::ToClient, Point::Before(b"+QUEUED".to_vec()));
+        link.release(Direction::ToClient);
+        answer.caught().await.unwrap();
+        looking.await.unwrap().unwrap();
+        drop(answer);
+        link.release(Direction::ToClient);
+        // Dropped, it is asked for once more.
+        late.await.unwrap().unwrap();
+        let right = here.is_right().await && here.keeps().await;
+        Some(right && there.store.barrier().await.unwrap().inc == before)
     })
     .await;
 }

@@ -94,6 +94,8 @@ pub enum Step {
     ConnectionClaimed,
     /// A publish holds only under the rules that its names were found by.
     RulesHeld,
+    /// What a barrier found is taken in only where nothing else was since it was sent.
+    LateAnswerDropped,
 }
 
 impl Step {
@@ -136,7 +138,7 @@ impl Step {
     ];
 
     /// Those of a store that several nodes share.
-    pub const SHARED: [Self; 10] = [
+    pub const SHARED: [Self; 11] = [
         Self::WriteProof,
         Self::IncarnationCompared,
         Self::LastRepeatsIncarnation,
@@ -147,6 +149,7 @@ impl Step {
         Self::AppliedInOrder,
         Self::ConnectionClaimed,
         Self::RulesHeld,
+        Self::LateAnswerDropped,
     ];
 }
 

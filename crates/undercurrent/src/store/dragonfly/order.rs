@@ -155,13 +155,15 @@ impl Order {
         if *at == known.applied {
             return true;
         }
+        let late = *asked != known.applied && !skips(Step::LateAnswerDropped);
         let moved = match since {
-            Since::Jump if *asked != known.applied => return false,
+            Since::Jump if late => return false,
             Since::Jump => None,
-            Since::Moved(all) => match behind(all, asked, &known.applied) {
+            Since::Moved(all) if late => match behind(all, at.at.inc, &known.applied) {
                 Some(moved) => Some(moved),
                 None => return false,
             },
+            Since::Moved(all) => Some(&all[..]),
         };
         let Token { inc, position } = at.at;
         match moved {
@@ -176,17 +178,11 @@ impl Order {
     }
 }
 
-/// Returns what was moved behind what has been applied, of what was moved behind what had been when it was asked. None
-/// where that does not show that one history has both.
-fn behind<'a>(moved: &'a [Moved], asked: &Mark, applied: &Mark) -> Option<&'a [Moved]> {
-    if asked == applied {
-        return Some(moved);
-    }
-    if asked.at.inc != applied.at.inc {
-        return None;
-    }
+/// Returns what of a late list was moved behind what has been applied since; `None` where it does not show that one
+/// history has both.
+fn behind<'a>(moved: &'a [Moved], inc: Incarnation, applied: &Mark) -> Option<&'a [Moved]> {
     let first = moved.iter().position(|moved| moved.at.0 == applied.at.position.0 + 1)?;
-    (*moved[first].before == *applied.nonce).then(|| &moved[first..])
+    (inc == applied.at.inc && *moved[first].before == *applied.nonce).then(|| &moved[first..])
 }
 
 #[cfg(test)]
