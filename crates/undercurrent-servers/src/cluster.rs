@@ -206,6 +206,27 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Lets the replica of the node that serves a key take its place, in agreement with it (`CLUSTER FAILOVER`): at no
+    /// moment do both serve it. Returns when every node knows.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no replica that could, or it does not come about in time.
+    pub async fn fail_over(&self, key: &str) -> Result<(), ServerError> {
+        let owner = self.owner(key).await?.port();
+        let place = self.nodes.iter().position(|node| node.port() == owner).unwrap_or_default();
+        let other = &self.nodes[(place + Self::PRIMARIES) % self.nodes.len()];
+        let () = other.command(&["CLUSTER", "FAILOVER"]).await?;
+        until("a replica takes over", || async {
+            let role = other.info("replication", "role").await.map_err(|e| e.to_string())?;
+            if role.as_deref() == Some("master") { Ok(()) } else { Err(format!("it is {role:?}")) }
+        })
+        .await?;
+        self.well().await
+    }
+}
+
 /// Reads `[[first, last, [host, port, …], …], …]`.
 fn owner_of(slots: &Value, slot: i64) -> Option<u16> {
     let Value::Array(ranges) = slots else { return None };

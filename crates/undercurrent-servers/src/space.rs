@@ -44,8 +44,8 @@ impl Space {
         }
     }
 
-    /// Opens a place on an existing server: `redis://`, `rediss://`, `unix://`, `redis+sentinel://…/name` or
-    /// `redis+cluster://`, the last two with several addresses.
+    /// Opens a place on an existing server: `redis://`, `unix://`, `redis+sentinel://…/name` or `redis+cluster://`, the
+    /// last two with several addresses, and all but `unix://` with TLS as `rediss…`.
     pub fn at(url: &str) -> Self {
         Self { url: url.to_owned(), prefix: format!("uctest-{}", Uuid::new_v4().simple()), server: None }
     }
@@ -110,18 +110,19 @@ fn primaries(url: &str) -> RedisResult<BTreeSet<String>> {
         None => (String::new(), rest),
     };
     let (hosts, name) = rest.split_once('/').unwrap_or((rest, ""));
-    match scheme {
-        "redis+sentinel" => {
+    let (scheme, way) = scheme.split_once('+').unwrap_or((scheme, ""));
+    match way {
+        "sentinel" => {
             let ask = |host: &str| -> RedisResult<(String, u16)> {
-                let mut sentinel = connect(&format!("redis://{host}"))?;
+                let mut sentinel = connect(&format!("{scheme}://{host}"))?;
                 redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).query(&mut sentinel)
             };
             let (host, port) = first(hosts, ask)?;
-            Ok(BTreeSet::from([format!("redis://{credentials}{host}:{port}")]))
+            Ok(BTreeSet::from([format!("{scheme}://{credentials}{host}:{port}")]))
         }
-        "redis+cluster" => {
+        "cluster" => {
             let ask = |host: &str| -> RedisResult<String> {
-                let mut node = connect(&format!("redis://{credentials}{host}"))?;
+                let mut node = connect(&format!("{scheme}://{credentials}{host}"))?;
                 redis::cmd("CLUSTER").arg("NODES").query(&mut node)
             };
             // `<id> <host>:<port>@<bus>,<name> <flags> …`
@@ -130,7 +131,7 @@ fn primaries(url: &str) -> RedisResult<BTreeSet<String>> {
                 let mut words = line.split(' ').skip(1);
                 let (place, flags) = (words.next()?.split('@').next()?.to_owned(), words.next()?);
                 let holds = flags.contains("master") && !flags.contains("fail");
-                holds.then(|| format!("redis://{credentials}{place}"))
+                holds.then(|| format!("{scheme}://{credentials}{place}"))
             };
             Ok(nodes.lines().filter_map(primary).collect())
         }

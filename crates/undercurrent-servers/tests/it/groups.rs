@@ -90,6 +90,12 @@ async fn a_cluster_of_six_moves_slots_and_goes_on_when_a_replica_takes_over() {
     cluster.move_slot_of(key, place).await.unwrap();
 
     let replica = place + Cluster::PRIMARIES;
+    for next in [replica, place] {
+        cluster.fail_over(key).await.unwrap();
+        assert_eq!(cluster.owner(key).await.unwrap().port(), cluster.nodes[next].port());
+        assert_eq!(cluster.nodes[next].command::<String>(&["GET", key]).await.unwrap(), "1");
+    }
+
     cluster.nodes[place].kill();
     cluster.take_over(replica).await.unwrap();
     assert_eq!(cluster.owner(key).await.unwrap().port(), cluster.nodes[replica].port());
