@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A moment: ticks of a run on one thread, where every begin and end takes the next; nanoseconds on many threads.
@@ -101,8 +102,29 @@ pub fn is_absent(version: u64) -> bool {
 pub enum Recorder {
     /// In memory.
     Memory(Mutex<Vec<Operation>>),
-    /// In a file, each with one write: what was recorded outlives the process, however that ends.
-    Disk(Mutex<File>),
+    /// In a file: what was recorded outlives the process, however that ends.
+    Disk(Lines),
+}
+
+/// A file with one record in each line, each written at once.
+#[derive(Debug)]
+pub struct Lines(Mutex<File>);
+
+impl Lines {
+    /// Opens a file, behind what is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file can not be opened.
+    pub fn in_file(path: &Path) -> std::io::Result<Self> {
+        Ok(Self(Mutex::new(File::options().append(true).create(true).open(path)?)))
+    }
+
+    pub(crate) fn write(&self, record: &impl Serialize) {
+        let mut line = serde_json::to_vec(record).expect("a record has a JSON form");
+        line.push(b'\n');
+        self.0.lock().write_all(&line).expect("a file that is open can be written");
+    }
 }
 
 impl Default for Recorder {
@@ -118,7 +140,7 @@ impl Recorder {
     ///
     /// Fails when the file can not be opened.
     pub fn in_file(path: &Path) -> std::io::Result<Self> {
-        Ok(Self::Disk(Mutex::new(File::options().append(true).create(true).open(path)?)))
+        Ok(Self::Disk(Lines::in_file(path)?))
     }
 
     /// Says whether its process may end at any moment.
@@ -129,11 +151,7 @@ impl Recorder {
     pub(crate) fn record(&self, operation: Operation) {
         match self {
             Self::Memory(all) => all.lock().push(operation),
-            Self::Disk(file) => {
-                let mut line = serde_json::to_vec(&operation).expect("an operation has a JSON form");
-                line.push(b'\n');
-                file.lock().write_all(&line).expect("a file that is open can be written");
-            }
+            Self::Disk(lines) => lines.write(&operation),
         }
     }
 
@@ -150,7 +168,7 @@ impl Recorder {
 /// # Errors
 ///
 /// Fails when the file can not be read.
-pub fn recorded(path: &Path) -> std::io::Result<Vec<Operation>> {
+pub fn recorded<T: DeserializeOwned>(path: &Path) -> std::io::Result<Vec<T>> {
     let lines = BufReader::new(File::open(path)?).split(b'\n').collect::<Result<Vec<_>, _>>()?;
     Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }

@@ -8,11 +8,13 @@
 //! reads or invalidates between the look at the floors and the raise of `as_of`, or between the floors and `applied`.
 //! Whether the machine keeps these steps in the order in which they are written is a question for `undercurrent-loom`.
 //!
-//! [`streams`] does the same for appends and reads of streams, with a judge of its own.
+//! [`streams`] does the same for appends and reads of streams, with a judge of its own, and [`deliveries`] for one stream
+//! of several processes over a server that is disturbed.
 //!
 //! The only thing on another thread there is the flusher of the embedded store, which decides when events become
 //! visible: the plan `events` has them, and a seed of it fails again most of the time.
 
+pub mod deliveries;
 pub mod dice;
 pub mod history;
 pub mod judge;

@@ -7,6 +7,7 @@ use undercurrent::store::Store;
 use undercurrent::store::embedded::{EmbeddedStore, StoreOptions};
 
 use crate::remote::Remote;
+use crate::site::Finding;
 
 /// What a workload runs over.
 #[derive(Clone, Copy)]
@@ -30,6 +31,8 @@ pub enum Over {
     Server {
         /// Whether it and the ways to it are disturbed.
         disturbed: bool,
+        /// How the nodes find it.
+        finding: Finding,
     },
 }
 
@@ -43,11 +46,17 @@ pub const PLANS: [Plan; 5] = [
 ];
 
 /// Several nodes over one server.
-pub const SHARED: [Plan; 2] = [
-    Plan { name: "shared", over: Over::Server { disturbed: false }, events: true, threads: false },
+pub const SHARED: [Plan; 4] = [
+    Plan { events: true, ..over("shared", false, Finding::Address) },
     // Events may be lost with what holds them, so there are none.
-    Plan { name: "disturbed", over: Over::Server { disturbed: true }, events: false, threads: false },
+    over("disturbed", true, Finding::Address),
+    over("cluster", true, Finding::Cluster),
+    over("sentinels", true, Finding::Sentinels),
 ];
+
+const fn over(name: &'static str, disturbed: bool, finding: Finding) -> Plan {
+    Plan { name, over: Over::Server { disturbed, finding }, events: false, threads: false }
+}
 
 impl Plan {
     /// Says whether time is the machine's.

@@ -1,11 +1,14 @@
 //! A server with the ways to it of several nodes, and what goes wrong with both.
 
+mod found;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use undercurrent::store::dragonfly::SharedStoreOptions;
-use undercurrent_servers::{Direction, Proxy, Replicated, Server, ServerError, Setup, Space, URL_VARIABLE};
+use undercurrent_servers::{Direction, Proxy, Replicated, ServerError, Setup, Space, URL_VARIABLE};
 
+use self::found::Found;
 use crate::dice::Random;
 
 /// How long an answer may take where servers stand still: short, since nobody learns anything while it is waited for.
@@ -43,6 +46,18 @@ pub enum Fault {
     HalfOpen(usize),
     /// A replica that lags is made the primary; the old one follows it and still answers.
     Promote,
+}
+
+/// How the nodes find their server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Finding {
+    /// At an address, with a way to it of each node that can be disturbed too.
+    #[default]
+    Address,
+    /// In a cluster of six.
+    Cluster,
+    /// By way of three Sentinels.
+    Sentinels,
 }
 
 /// Draws what goes wrong, and how long after what went wrong before.
@@ -96,6 +111,8 @@ pub struct Site {
 enum Place {
     /// Servers of this site alone, with the place of the one that is the primary.
     Own { group: Replicated, primary: AtomicUsize, proxies: Vec<Proxy> },
+    /// Servers of this site alone that are found by way of others: nodes are led past every proxy.
+    Found(Found),
     /// A place on a server that runs already, where nothing is disturbed.
     Given(Space),
 }
@@ -106,11 +123,19 @@ impl Site {
     /// # Errors
     ///
     /// Fails when no server can be started.
-    pub async fn start(seed: u64, nodes: usize, disturbed: bool) -> Result<Self, ServerError> {
+    pub async fn start(
+        seed: u64,
+        nodes: usize,
+        disturbed: bool,
+        finding: Finding,
+    ) -> Result<Self, ServerError> {
         if let Ok(url) = std::env::var(URL_VARIABLE)
             && !url.is_empty()
         {
             return Ok(Self { place: Place::Given(Space::at(&url)), seed });
+        }
+        if let Some(found) = Found::start(finding).await? {
+            return Ok(Self { place: Place::Found(found), seed });
         }
         let group = Replicated::start(Setup::standalone(), usize::from(disturbed)).await?;
         let mut proxies = Vec::new();
@@ -122,7 +147,7 @@ impl Site {
 
     /// Says whether anything can go wrong here.
     pub fn can_be_disturbed(&self) -> bool {
-        matches!(self.place, Place::Own { .. })
+        !matches!(self.place, Place::Given(_))
     }
 
     /// Returns where a node finds the server, and what all keys there begin with.
@@ -131,6 +156,7 @@ impl Site {
             Place::Own { group, proxies, .. } => {
                 (group.primary.url_at(proxies[node].port()), "uc".to_owned())
             }
+            Place::Found(found) => (found.url(), "uc".to_owned()),
             Place::Given(space) => (space.url(), space.prefix().to_owned()),
         }
     }
@@ -141,7 +167,11 @@ impl Site {
     ///
     /// Fails when the server does not do what it should.
     pub async fn disturb(&self, fault: Fault, random: &mut Random) -> Result<(), ServerError> {
-        let Place::Own { group, primary, proxies } = &self.place else { return Ok(()) };
+        let (group, primary, proxies) = match &self.place {
+            Place::Own { group, primary, proxies } => (group, primary, proxies),
+            Place::Found(found) => return found.disturb(fault, &self.key(""), random).await,
+            Place::Given(_) => return Ok(()),
+        };
         let servers: Vec<_> = std::iter::once(&group.primary).chain(&group.replicas).collect();
         let at = primary.load(Ordering::Relaxed);
         let server = servers[at];
@@ -154,8 +184,8 @@ impl Site {
                 some(40).await;
                 server.restart_from(&snapshot).await?;
             }
-            Fault::EvictControl => self.evict(server, "control").await?,
-            Fault::EvictLast => self.evict(server, "last").await?,
+            Fault::EvictControl => server.command(&["DEL", &self.key("control")]).await?,
+            Fault::EvictLast => server.command(&["DEL", &self.key("last")]).await?,
             Fault::Pause => {
                 server.stop().await?;
                 some(100).await;
@@ -217,8 +247,8 @@ impl Site {
         Ok(())
     }
 
-    async fn evict(&self, server: &Server, key: &str) -> Result<(), ServerError> {
-        let key = format!("{{uc:seed-{}}}:{key}", self.seed);
-        server.command::<()>(&["DEL", &key]).await
+    /// Returns a key of the namespace on the server.
+    fn key(&self, name: &str) -> String {
+        format!("{{uc:seed-{}}}:{name}", self.seed)
     }
 }

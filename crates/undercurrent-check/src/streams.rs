@@ -5,7 +5,7 @@
 //! over what it runs.
 
 mod clients;
-mod door;
+pub(crate) mod door;
 pub mod history;
 mod http;
 pub mod judge;

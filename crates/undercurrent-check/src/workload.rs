@@ -14,7 +14,9 @@ use undercurrent::loaders::ProjectionLoader;
 use undercurrent::rules::RuleSet;
 use undercurrent::store::Store;
 use undercurrent::store::dragonfly::SharedStore;
+use undercurrent_servers::applicable;
 
+use crate::deliveries;
 use crate::dice::{self, Random};
 use crate::history::{Leaf, Operation, Recorder};
 use crate::plans::{Over, Plan};
@@ -91,9 +93,12 @@ async fn all(plan: &Plan, dir: &std::path::Path, seed: u64, size: Size) -> Vec<O
             let store = open(dir, if seed.is_multiple_of(3) { 6 } else { 1 << 20 });
             work(plan, vec![store], seed, size, std::future::ready(())).await
         }
-        Over::Server { disturbed } => {
+        Over::Server { disturbed, finding } => {
             let count = 2 + (seed % 3) as usize;
-            let site = Site::start(seed, count, disturbed).await.expect("a server");
+            // What there is none of was not asked.
+            let Some(site) = applicable(Site::start(seed, count, disturbed, finding).await) else {
+                return Vec::new();
+            };
             let disturbed = disturbed && site.can_be_disturbed();
             let mut stores: Vec<Arc<dyn Store>> = Vec::new();
             for node in 0..count {
@@ -140,7 +145,7 @@ async fn work(
         Over::Process(_) if plan.threads => Clock::Wall(Duration::from_micros(500)),
         Over::Process(_) => Clock::Ticks(AtomicU64::new(1)),
     };
-    let disturbed = matches!(plan.over, Over::Server { disturbed: true });
+    let disturbed = matches!(plan.over, Over::Server { disturbed: true, .. });
     let sources = (Sources::in_memory(LEAVES.len()), Recorder::default());
     let world = Arc::new(World::new(clock, sources, nodes, seed, tiny, disturbed));
     let events: Vec<_> = world.nodes.iter().map(|node| assemble(&world, node)).collect();
@@ -247,6 +252,8 @@ impl Process {
         let load_time = if seed % 5 == 1 { Duration::from_millis(40) } else { Duration::from_secs(10) };
         let doubt = if seed % 7 == 3 { Doubt::Refuse } else { Doubt::Load };
         let cache = Cache::new(store.clone(), CacheOptions { weight, load_time, doubt });
+        let one = deliveries::Member::open(store.clone(), &dir, node).expect("the folder is there");
+        let telling = [tokio::spawn(one.clone().say()), tokio::spawn(one.follow())];
         let sources = Sources::in_file(&dir.join("sources")).expect("the folder is there");
         let recorder = Recorder::in_file(&dir.join(format!("history-{node}"))).expect("the folder is there");
         let clock = Clock::Wall(Duration::from_millis(40));
@@ -254,7 +261,7 @@ impl Process {
         let world = Arc::new(World::new(clock, (sources, recorder), one, seed, tiny, true));
         let _engine = assemble(&world, &world.nodes[0]);
         let size = Size { writes: u64::MAX, reads: u64::MAX, readers: 8 };
-        let mut all = Vec::new();
+        let mut all = Vec::from(telling);
         for leaf in (0..LEAVES.len() as Leaf).filter(|leaf| *leaf as usize % nodes == node) {
             if LEAVES[leaf as usize] != Kind::State {
                 all.push(tokio::spawn(tasks::take_over(world.clone(), leaf, size)));

@@ -15,10 +15,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use undercurrent_check::deliveries;
 use undercurrent_check::dice;
 use undercurrent_check::history::Operation;
 use undercurrent_check::judge::judge;
+use undercurrent_check::site::Finding;
 use undercurrent_check::workload::{Process, switch_off_named};
+use undercurrent_servers::ServerError;
 
 /// Checks that no read after a change returns the old value, on whatever node.
 #[derive(Parser)]
@@ -32,6 +35,9 @@ struct Arguments {
     /// How long a round takes, in seconds.
     #[arg(long, default_value_t = 10)]
     round: u64,
+    /// How the nodes find their server: each round as the seed says, where nothing is given.
+    #[arg(long)]
+    finding: Option<Finding>,
     /// How many nodes; two to four by the seed, where nothing is given.
     #[arg(long)]
     nodes: Option<usize>,
@@ -88,14 +94,26 @@ fn main() -> ExitCode {
 
 fn check(arguments: &Arguments, runtime: &tokio::runtime::Runtime) -> ExitCode {
     let until = Instant::now() + Duration::from_secs(arguments.seconds);
-    let (mut rounds, mut reads, mut changes, mut faults) = (0, 0, 0, 0);
+    let (mut rounds, mut reads, mut changes, mut deliveries, mut faults) = (0, 0, 0, 0, 0);
     let mut out = std::io::stdout().lock();
     while rounds == 0 || Instant::now() < until {
         let seed = arguments.seed + rounds;
         let count = arguments.nodes.unwrap_or(2 + (seed % 3) as usize);
         let time = Duration::from_secs(arguments.round);
-        let told = match runtime.block_on(round::run(seed, count, time, arguments.without.as_deref())) {
+        // Most rounds have proxies, which more can go wrong with.
+        let finding = arguments.finding.unwrap_or(match seed % 6 {
+            3 => Finding::Cluster,
+            5 => Finding::Sentinels,
+            _ => Finding::Address,
+        });
+        let run = round::run(seed, count, time, finding, arguments.without.as_deref());
+        let told = match runtime.block_on(run) {
             Ok(told) => told,
+            Err(error) if is_not_applicable(&*error) => {
+                let _ = writeln!(out, "seed {seed}: {error}");
+                rounds += 1;
+                continue;
+            }
             Err(error) => {
                 let _ = writeln!(out, "seed {seed}: no round could be run: {error}");
                 return ExitCode::FAILURE;
@@ -117,9 +135,28 @@ fn check(arguments: &Arguments, runtime: &tokio::runtime::Runtime) -> ExitCode {
             );
             return ExitCode::FAILURE;
         }
+        let (members, end) = &told.told;
+        let violations = deliveries::judge(members, end);
+        if let Some(first) = violations.first() {
+            let _ = writeln!(
+                out,
+                "seed {seed} with {count} nodes broke {} promises of a stream; the first: {first:?}\n\
+                 what went wrong: {:#?}\n\
+                 to repeat it: cargo xtask check-nodes --seed {seed} --minutes 0",
+                violations.len(),
+                told.faults,
+            );
+            return ExitCode::FAILURE;
+        }
         let read = told.history.iter().filter(|one| matches!(one, Operation::Read { .. })).count();
-        let _ = writeln!(out, "seed {seed}: {count} nodes, {read} reads, {} faults", told.faults.len());
+        let of_stream: usize = members.iter().map(Vec::len).sum();
+        let _ = writeln!(
+            out,
+            "seed {seed}: {count} nodes by {finding:?}, {read} reads, {of_stream} appends and deliveries, {} faults",
+            told.faults.len()
+        );
         let _ = out.flush();
+        deliveries += of_stream;
         reads += read;
         changes += told.history.len() - read;
         faults += told.faults.len();
@@ -127,7 +164,12 @@ fn check(arguments: &Arguments, runtime: &tokio::runtime::Runtime) -> ExitCode {
     }
     let _ = writeln!(
         out,
-        "{rounds} seeds, {reads} reads, {changes} changes, {faults} faults: no promise was broken"
+        "{rounds} seeds, {reads} reads, {changes} changes, {deliveries} appends and deliveries, {faults} faults: no promise was broken"
     );
     ExitCode::SUCCESS
+}
+
+/// Says whether there is no such server here, which is no failure of what is checked.
+fn is_not_applicable(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(ServerError::NotApplicable(_)))
 }

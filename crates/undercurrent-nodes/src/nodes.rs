@@ -13,7 +13,7 @@ pub(crate) struct Node {
 
 /// What a node is told when it is started.
 #[derive(Clone)]
-pub(crate) struct Told<'a> {
+pub(crate) struct Start<'a> {
     pub(crate) seed: u64,
     /// How often it was started before.
     pub(crate) start: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Told<'a> {
 }
 
 impl Node {
-    pub(crate) fn start(told: &Told<'_>) -> std::io::Result<Self> {
+    pub(crate) fn start(told: &Start<'_>) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("node");
         let (node, nodes) = (told.node as u64, told.nodes as u64);

@@ -5,15 +5,21 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
+use undercurrent_check::deliveries::{self, End, Told};
 use undercurrent_check::dice::Random;
 use undercurrent_check::history::{Operation, Time, recorded};
-use undercurrent_check::site::{Fault, Site, faults_of};
+use undercurrent_check::site::{Fault, Finding, Site, faults_of};
 
-use crate::nodes::{Node, Told};
+use crate::nodes::{Node, Start};
+
+/// How long a server may take to answer, once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What happened in a round.
 pub(crate) struct Happened {
     pub(crate) history: Vec<Operation>,
+    /// What each node appended to a stream and was given of it, and what that has at the end.
+    pub(crate) told: (Vec<Vec<Told>>, End),
     /// What went wrong, and when it began.
     pub(crate) faults: Vec<(Time, Wrong)>,
 }
@@ -43,12 +49,13 @@ pub(crate) async fn run(
     seed: u64,
     count: usize,
     time: Duration,
+    finding: Finding,
     without: Option<&str>,
 ) -> Result<Happened, Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
-    let site = Site::start(seed, count, true).await?;
+    let site = Site::start(seed, count, true, finding).await?;
     let disturbed = site.can_be_disturbed();
-    let told = |node, start| Told {
+    let start = |node, start| Start {
         seed,
         start,
         node,
@@ -60,7 +67,7 @@ pub(crate) async fn run(
     };
     let mut nodes = Vec::new();
     for node in 0..count {
-        nodes.push(Node::start(&told(node, 0))?);
+        nodes.push(Node::start(&start(node, 0))?);
     }
     let (mut random, mut faults, mut starts) = (Random::new(seed ^ 0x0dd), Vec::new(), 0);
     let mut of_site = faults_of(seed, count);
@@ -86,7 +93,7 @@ pub(crate) async fn run(
             Wrong::Kill(node) => {
                 starts += 1;
                 nodes[node].kill();
-                nodes[node] = Node::start(&told(node, starts))?;
+                nodes[node] = Node::start(&start(node, starts))?;
             }
             Wrong::Stop(node) => {
                 nodes[node].signal(Signal::STOP);
@@ -100,11 +107,14 @@ pub(crate) async fn run(
         }
     }
     drop(nodes);
-    let mut history = Vec::new();
+    let (mut history, mut told) = (Vec::new(), Vec::new());
     for node in 0..count {
-        history.extend(recorded(&dir.path().join(format!("history-{node}")))?);
+        history.extend(recorded::<Operation>(&dir.path().join(format!("history-{node}")))?);
+        told.push(deliveries::of_member(dir.path(), node)?);
     }
-    Ok(Happened { history, faults })
+    let end = tokio::time::timeout(PATIENCE, deliveries::end(site.place_of(0), seed)).await;
+    let end = end.map_err(|_| "the server does not answer at the end")?;
+    Ok(Happened { history, told: (told, end), faults })
 }
 
 fn now() -> Time {

@@ -2,16 +2,30 @@
 
 use std::process::Command;
 
-#[test]
-fn no_promise_is_broken_between_processes() {
-    let run = Command::new(env!("CARGO_BIN_EXE_undercurrent-nodes"))
-        .args(["--seed", "1", "--seconds", "24", "--round", "8"])
-        .output()
-        .unwrap();
+/// Runs rounds, and returns how many reads there were, and how many appends and deliveries.
+fn check(more: &[&str]) -> (u64, u64) {
+    let run = Command::new(env!("CARGO_BIN_EXE_undercurrent-nodes")).args(more).output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{said}");
-    // Reads were made, and not by one node alone.
     let last = said.lines().last().unwrap();
-    let reads: u64 = last.split(' ').nth(2).unwrap().parse().unwrap();
-    assert!(reads > 500, "{said}");
+    let number = |word: &str| {
+        let before = last.split(word).next().unwrap();
+        before.split(' ').next_back().unwrap().parse().unwrap()
+    };
+    (number(" reads"), number(" appends and"))
+}
+
+#[test]
+fn no_promise_is_broken_between_processes() {
+    let (reads, of_stream) =
+        check(&["--seed", "1", "--seconds", "24", "--round", "8", "--finding", "address"]);
+    // Not by one node alone.
+    assert!(reads > 500 && of_stream > 500, "{reads} reads, {of_stream} appends and deliveries");
+}
+
+#[test]
+fn no_promise_is_broken_where_the_server_is_found_by_way_of_others() {
+    for finding in ["cluster", "sentinels"] {
+        check(&["--seed", "1", "--seconds", "1", "--round", "8", "--finding", finding]);
+    }
 }

@@ -1,5 +1,7 @@
 //! What was asked of streams and answered, as seen from outside.
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::history::Time;
 
 /// The number of a stream.
@@ -9,7 +11,7 @@ pub type Stream = u32;
 pub type Id = u64;
 
 /// The place of an event, as its cursor says it. Seq 0 stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The epoch.
     pub epoch: u64,
