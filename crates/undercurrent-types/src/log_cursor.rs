@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::cursor::clip;
-use crate::token::Token;
+use crate::token::{Token, is_canonical};
 
 /// Where a reader of several streams stands: after a whole commit, or after some of its events.
 ///
@@ -39,8 +39,7 @@ impl FromStr for LogCursor {
             let (token, events) = text.split_once('.').map_or((text, None), |(token, n)| (token, Some(n)));
             let token = token.parse().ok()?;
             let Some(events) = events else { return Some(Self { token, events: None }) };
-            let well_formed = events.bytes().all(|b| b.is_ascii_digit());
-            Some(Self { token, events: Some(events.parse().ok().filter(|_| well_formed)?) })
+            Some(Self { token, events: Some(events.parse().ok().filter(|_| is_canonical(events))?) })
         };
         parse().ok_or_else(|| LogCursorError(clip(text)))
     }
@@ -61,6 +60,8 @@ mod tests {
             "0000000000000001.0000000000000001",
             "0000000000000001-1.",
             "0000000000000001-1.+1",
+            "0000000000000001-1.01",
+            "0000000000000001-01",
         ] {
             assert!(text.parse::<LogCursor>().is_err(), "`{text}` was accepted");
         }

@@ -50,6 +50,11 @@ impl Token {
     }
 }
 
+/// Says whether a text is a number as it is written: digits, and none too many.
+pub(crate) fn is_canonical(number: &str) -> bool {
+    number.bytes().all(|b| b.is_ascii_digit()) && (number == "0" || !number.starts_with('0'))
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{}", self.inc.0, self.position.0)
@@ -64,7 +69,7 @@ impl FromStr for Token {
             let (inc, position) = text.split_once('-')?;
             let well_formed = inc.len() == 16
                 && inc.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-                && position.bytes().all(|b| b.is_ascii_digit());
+                && is_canonical(position);
             if !well_formed {
                 return None;
             }
@@ -104,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_malformed_token_is_refused() {
-        for text in ["", "-", "1-1", "0000000000000001-", "0000000000000001-x", "0000000000000001-+1"] {
+        let numbers = ["", "x", "+1", "01", "00"].map(|number| format!("0000000000000001-{number}"));
+        for text in ["", "-", "1-1"].map(str::to_owned).into_iter().chain(numbers) {
             assert!(text.parse::<Token>().is_err(), "`{text}` was accepted");
         }
     }

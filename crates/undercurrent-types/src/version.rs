@@ -9,13 +9,13 @@ use crate::cursor::clip;
 
 /// The BLAKE3 hash of a value, the same on every machine: never a counter.
 ///
-/// Text: 64 hexadecimal digits. "Not there" is a value too and has a version of its own.
+/// Text: 64 hexadecimal digits, in lower case. "Not there" is a value too and has a version of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version([u8; 32]);
 
 /// A text that is no version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a version: expected 64 hexadecimal digits")]
+#[error("`{0}` is not a version: expected 64 hexadecimal digits in lower case")]
 pub struct VersionError(pub String);
 
 impl Version {
@@ -54,7 +54,12 @@ impl FromStr for Version {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let hash = blake3::Hash::from_hex(text).map_err(|_| VersionError(clip(text)))?;
+        let refused = || VersionError(clip(text));
+        // One text for each version: it is compared as text as well, in `ETag` and in files.
+        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(refused());
+        }
+        let hash = blake3::Hash::from_hex(text).map_err(|_| refused())?;
         Ok(Self(*hash.as_bytes()))
     }
 }
@@ -68,5 +73,19 @@ impl Serialize for Version {
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_has_one_text() {
+        let text = Version::of(Some(b"x")).to_string();
+        assert_eq!(text.parse::<Version>().unwrap().to_string(), text);
+        for other in [text.to_uppercase(), text[1..].to_owned(), format!("{text}0"), String::new()] {
+            assert!(other.parse::<Version>().is_err(), "`{other}` was accepted");
+        }
     }
 }
