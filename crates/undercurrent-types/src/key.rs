@@ -29,6 +29,8 @@ pub struct KeyError {
     reason: &'static str,
 }
 
+const TOO_LONG: &str = "it is longer than 4096 bytes";
+
 impl Key {
     /// The longest key, in bytes.
     pub const LONGEST: usize = 4096;
@@ -43,7 +45,7 @@ impl Key {
         let refuse = |reason| KeyError { key: clip(text), reason };
         let bare = text.strip_prefix("context:").unwrap_or(text);
         if bare.len() > Self::LONGEST {
-            return Err(refuse("it is longer than 4096 bytes"));
+            return Err(refuse(TOO_LONG));
         }
         if bare.chars().any(char::is_control) {
             return Err(refuse("it has control characters; in a path they are written `\\xHH`"));
@@ -91,7 +93,12 @@ impl Key {
             _ => Some(rest.to_owned()),
         };
         let canonical = canonical.ok_or_else(|| refuse("the path is not absolute"))?;
-        Ok(Self(format!("{kind}:{workspace}{canonical}").into()))
+        let text = format!("{kind}:{workspace}{canonical}");
+        // The canonical form may be the longer one: it writes bytes that are no text as four.
+        if text.len() > Self::LONGEST {
+            return Err(refuse(TOO_LONG));
+        }
+        Ok(Self(text.into()))
     }
 
     /// Returns the key of the file at an absolute path.
@@ -321,6 +328,7 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused_with_the_reason() {
         let long = format!("x:{}", "a".repeat(Key::LONGEST));
+        let backslashes = format!("file:/{}", "\\".repeat(Key::LONGEST / 2));
         let cases = [
             ("", "expected `<kind>:<rest>`"),
             ("main.rs", "expected `<kind>:<rest>`"),
@@ -336,6 +344,8 @@ mod tests {
             ("tag:x", "no kinds of keys"),
             ("state:a\nb", "control characters"),
             (&long, "4096"),
+            // Each of these is written as four bytes.
+            (&backslashes, "4096"),
         ];
         for (given, reason) in cases {
             let error = Key::parse(given).unwrap_err().to_string();
