@@ -14,6 +14,10 @@ const CRATE: &str = "crates/undercurrent-fuzz";
 const PROGRAM: &str = "target/release/undercurrent-fuzz";
 /// The longest input that is tried.
 const LONGEST: usize = 4096;
+/// The longest that is kept, so that the repository stays small.
+const LONGEST_KEPT: usize = 1024;
+/// How the names of inputs begin that once broke a promise: they stay, whatever else reaches the same places.
+const MENDED: &str = "mended-";
 /// How long one input may take, in seconds.
 const SLOWEST: u64 = 10;
 
@@ -63,8 +67,8 @@ fn search(root: &Path, name: &str, seconds: u64) -> Result<()> {
     let searched = program(args, name).run(root);
     if searched.is_err() {
         bail!(
-            "`{name}` breaks a promise: the input is named above. Mend it, and keep the input in `{}`, where `cargo \
-             test --package undercurrent-fuzz` tries it from then on",
+            "`{name}` breaks a promise: the input is named above. Mend it, and keep the input as `{}/{MENDED}…`, \
+             where `cargo test --package undercurrent-fuzz` tries it from then on",
             kept.display()
         );
     }
@@ -80,10 +84,16 @@ fn merge(root: &Path, name: &str) -> Result<()> {
     }
     std::fs::create_dir_all(&merged)?;
     let folders = [&merged, &kept, &found].map(|folder| folder.display().to_string());
-    let options = ["-merge=1".to_owned(), "-verbosity=0".to_owned(), format!("-max_len={LONGEST}")];
-    program(options.into_iter().chain(folders).collect(), name).run(root)?;
-    std::fs::remove_dir_all(&kept)?;
-    std::fs::create_dir_all(&kept)?;
+    // As few as reach every place; how often each is reached does not count.
+    let options = ["-set_cover_merge=1", "-use_counters=0", "-verbosity=0"].map(str::to_owned);
+    let options = options.into_iter().chain([format!("-max_len={LONGEST_KEPT}")]);
+    program(options.chain(folders).collect(), name).run(root)?;
+    for file in std::fs::read_dir(&kept)? {
+        let file = file?;
+        if !file.file_name().to_string_lossy().starts_with(MENDED) {
+            std::fs::remove_file(file.path())?;
+        }
+    }
     for file in std::fs::read_dir(&merged)? {
         let file = file?;
         std::fs::copy(file.path(), kept.join(file.file_name()))?;
