@@ -125,8 +125,9 @@ impl Cache {
     ///
     /// With a ticket the value commits as a load that began at the miss would: it is refused if the key or anything it
     /// depends on moved since. Without one it is a publish: it invalidates the key, then stands. Inputs have to be at
-    /// the versions that are named, and from then on it is stale when they are. The value lives in memory only, and
-    /// makes room like any other.
+    /// the versions that are named, by a look as fresh as a read that names no level, so that a change of a file that
+    /// nobody has told of yet refuses the put. From then on it is stale when they are. The value lives in memory only,
+    /// and makes room like any other.
     ///
     /// # Errors
     ///
@@ -154,6 +155,7 @@ impl Cache {
         let began = Moment::now();
         let now = self.barrier_for(key).await?;
         let h = options.ticket.unwrap_or(now);
+        self.ask_put_inputs(key, &options.inputs).await?;
         let inputs = self.read_put_inputs(key, &options.inputs, now).await?;
         if options.ticket.is_some() {
             // As a load that began at the miss: another that filled the key meanwhile is met there.
@@ -189,7 +191,23 @@ impl Cache {
         }
     }
 
-    /// Reads the inputs of a put as they are now, and refuses those at another version than was named.
+    /// Asks the sources of those inputs whose reads ask them, and refuses those at another version than was named: what
+    /// memory has of them may be older than what the caller has done already.
+    async fn ask_put_inputs(&self, key: &Key, named: &[(Key, Version)]) -> Result<(), PutError> {
+        for (input, expected) in named {
+            let begun = self.0.begun.load(Ordering::SeqCst);
+            let (entry, _) = match self.level_of_kind(input) {
+                Level::Verified => self.verified(input, begun, Mode::Fresh).await?,
+                Level::Synced => self.synced(input, begun, Mode::Fresh).await?,
+                // What memory has is as fresh as any read of it.
+                Level::Fresh | Level::Bounded(_) | Level::Local => continue,
+            };
+            check_version(key, input, *expected, entry.version)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the inputs of a put as the order has them now, and refuses those at another version than was named.
     async fn read_put_inputs(
         &self,
         key: &Key,
@@ -200,10 +218,7 @@ impl Cache {
         let reader = Inputs::new(self, key, Need::new(barrier, begun, Mode::Fresh));
         for (input, expected) in named {
             let entry = reader.read(input).await?;
-            if entry.version != *expected {
-                let (key, input, expected) = (key.clone(), input.clone(), *expected);
-                return Err(PutError::InputMoved { key, input, expected });
-            }
+            check_version(key, input, *expected, entry.version)?;
             if entry.closure.keys.iter().any(|(below, _)| below == key) {
                 return Err(LoadError::Cycle(vec![key.clone(), input.clone(), key.clone()]).into());
             }
@@ -234,6 +249,13 @@ impl Cache {
     fn stands(&self, entry: &Arc<Entry>) -> bool {
         self.0.entries.peek(&entry.key).is_some_and(|standing| Arc::ptr_eq(&standing, entry))
     }
+}
+
+fn check_version(key: &Key, input: &Key, expected: Version, now: Version) -> Result<(), PutError> {
+    if now == expected {
+        return Ok(());
+    }
+    Err(PutError::InputMoved { key: key.clone(), input: input.clone(), expected })
 }
 
 /// Makes the entry of a value that was put: that of a load, by nobody's loader.

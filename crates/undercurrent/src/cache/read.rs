@@ -215,7 +215,12 @@ impl Cache {
     ///
     /// Where a source can not say that it is up to date, the value is verified instead: whoever asks the source
     /// during the read sees all that was done before it.
-    async fn synced(&self, key: &Key, begun: u64, mode: Mode) -> Result<(Arc<Entry>, Why), LoadError> {
+    pub(super) async fn synced(
+        &self,
+        key: &Key,
+        begun: u64,
+        mode: Mode,
+    ) -> Result<(Arc<Entry>, Why), LoadError> {
         let mut asked: Vec<Name> = Vec::new();
         let mut scopes = match self.0.entries.peek(key) {
             Some(entry) => self.scopes_of(&entry),
@@ -286,7 +291,12 @@ impl Cache {
 
     /// Asks the source of every key in the closure whether it is still at the version that the value was made from.
     /// In the model: `dependencies::process::ask_sources`.
-    async fn verified(&self, key: &Key, begun: u64, mode: Mode) -> Result<(Arc<Entry>, Why), LoadError> {
+    pub(super) async fn verified(
+        &self,
+        key: &Key,
+        begun: u64,
+        mode: Mode,
+    ) -> Result<(Arc<Entry>, Why), LoadError> {
         let ask = |barrier, begun| Need::new(barrier, begun, mode.max(Mode::Verify));
         if self.0.entries.peek(key).is_none_or(|entry| entry.inputs.is_empty()) {
             let barrier = self.barrier_for(key).await?;

@@ -77,6 +77,8 @@ pub(crate) struct Script {
     validators: bool,
     /// Whether its source can be waited for.
     can_wait: bool,
+    /// How fresh a read is that names no level.
+    default_level: Level,
     pub(crate) loads: AtomicU64,
     pub(crate) checks: AtomicU64,
     /// Loads that have read their source and wait for a permit, while loads are held.
@@ -92,6 +94,7 @@ impl Script {
             names: Mutex::default(),
             validators: false,
             can_wait: true,
+            default_level: Level::Fresh,
             loads: AtomicU64::new(0),
             checks: AtomicU64::new(0),
             held: watch::channel((false, 0)).0,
@@ -106,6 +109,11 @@ impl Script {
     /// A script whose source can be asked and not waited for.
     pub(crate) fn to_be_asked() -> Self {
         Self { can_wait: false, ..Self::with_validators() }
+    }
+
+    /// A script whose source is asked at each read that names no level, as that of files is.
+    pub(crate) fn asked_by_default() -> Self {
+        Self { default_level: Level::Verified, ..Self::with_validators() }
     }
 
     /// Sets what the source has; nobody is told.
@@ -172,7 +180,7 @@ impl Loader for Script {
     }
 
     fn default_level(&self) -> Level {
-        Level::Fresh
+        self.default_level
     }
 
     fn offers(&self, _key: &Key, level: Level) -> Result<(), String> {

@@ -103,6 +103,25 @@ async fn an_input_at_another_version_refuses_the_put_and_is_named() {
 }
 
 #[tokio::test]
+async fn an_input_that_moved_before_anybody_told_of_it_refuses_the_put() {
+    let engine = Engine::open();
+    let script = Arc::new(Script::asked_by_default());
+    engine.events.cache().register("v", script.clone());
+    script.set("v:a", "1");
+    let options = made_from(&engine, "v:a").await;
+    script.set("v:a", "2");
+    for options in [options.clone(), PutOptions { ticket: None, ..options }] {
+        assert_eq!(engine.get_at("v:a", Level::Fresh).await, "1", "memory does not know of it");
+        let error = engine.events.put(&key("note:sum"), bytes("one"), options).await.unwrap_err();
+        assert!(matches!(reason(&error), PutError::InputMoved { .. }), "{error}");
+        // As it was before the look.
+        script.set("v:a", "1");
+        assert_eq!(engine.get_at("v:a", Level::Verified).await, "1");
+        script.set("v:a", "2");
+    }
+}
+
+#[tokio::test]
 async fn an_input_that_moved_and_came_back_refuses_the_ticket() {
     let engine = Engine::open();
     let script = engine.script("x");
