@@ -150,7 +150,7 @@ mod tests {
 
     /// What a node sees of the server's clock, which is so far ahead of this machine's, at a moment of its own.
     fn seen(at: Moment, server_ahead: Duration) -> Clock {
-        Clock { server_ms: (at.since_boot() + server_ahead).as_millis() as u64, at }
+        Clock { server_ms: (Duration::from_nanos(at.since_boot()) + server_ahead).as_millis() as u64, at }
     }
 
     #[test]
