@@ -21,7 +21,7 @@ use undercurrent_check::judge::judge;
 use undercurrent_check::plans::{Over, SHARED};
 use undercurrent_check::site::Finding;
 use undercurrent_check::workload::{Size, run};
-use undercurrent_servers::{Direction, Point, Proxy, Replicated, Server, Setup, applicable};
+use undercurrent_servers::{Direction, Flavour, Point, Proxy, Replicated, Server, Setup, applicable};
 
 /// How long a node is believed that says nothing.
 const VOUCH: Duration = Duration::from_millis(300);
@@ -393,7 +393,12 @@ async fn the_answer_of_a_barrier_that_comes_after_another_incarnation_began_is_d
             async move { here.store.read(&key(), None, false).await }
         });
         link.waits(Direction::ToClient).await.unwrap();
-        let asked = link.snare(Direction::ToServer, Point::After(b"TIME\r\n".to_vec()));
+        // How a barrier ends and how its answer begins: where the server's id says less, it is a transaction.
+        let (ends, begins): (&[u8], &[u8]) = match server.flavour() {
+            Flavour::Dragonfly => (b"EXEC\r\n", b"+QUEUED"),
+            Flavour::Redis | Flavour::Valkey => (b"TIME\r\n", b":0\r\n*4\r\n"),
+        };
+        let asked = link.snare(Direction::ToServer, Point::After(ends.to_vec()));
         let late = tokio::spawn({
             let here = here.clone();
             async move { here.store.barrier().await }
@@ -407,8 +412,7 @@ async fn the_answer_of_a_barrier_that_comes_after_another_incarnation_began_is_d
             there.change().await;
         }
         let before = there.store.barrier().await.unwrap().inc;
-        // It begins with what PERSIST and HMGET say.
-        let answer = link.snare(Direction::ToClient, Point::Before(b":0\r\n*4\r\n".to_vec()));
+        let answer = link.snare(Direction::ToClient, Point::Before(begins.to_vec()));
         link.release(Direction::ToClient);
         answer.caught().await.unwrap();
         looking.await.unwrap().unwrap();
