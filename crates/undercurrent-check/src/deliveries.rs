@@ -8,9 +8,10 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use undercurrent::store::dragonfly::SharedStore;
@@ -236,25 +237,35 @@ impl Member {
 }
 
 /// Reads the whole stream, once all members have ended.
-pub async fn end(place_of_server: (String, String), seed: u64) -> End {
+///
+/// # Errors
+///
+/// Fails with the last reason where that is not possible in time.
+pub async fn end(
+    place_of_server: (String, String),
+    seed: u64,
+    patience: Duration,
+) -> Result<End, Box<dyn Error>> {
+    let until = Instant::now() + patience;
     loop {
-        if let Some(end) = try_end(place_of_server.clone(), seed).await {
-            return end;
+        match try_end(place_of_server.clone(), seed).await {
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+            Ok(end) => return Ok(end),
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn try_end(place_of_server: (String, String), seed: u64) -> Option<End> {
-    let store = SharedStore::open(options(place_of_server, seed, true)).await.ok()?;
+async fn try_end(place_of_server: (String, String), seed: u64) -> Result<End, Box<dyn Error>> {
+    let store = SharedStore::open(options(place_of_server, seed, true)).await?;
     let (mut events, mut after) = (Vec::new(), None);
     loop {
-        let page = store.read_stream(&stream(), after, 1000).await.ok()?;
+        let page = store.read_stream(&stream(), after, 1000).await?;
         let id = |text: &str| text.parse().expect("a member made it");
         events.extend(page.records.iter().map(|record| (place(record.cursor), id(record.id_text()))));
         after = Some(page.next);
         if page.at_tail {
-            return Some(End { tail: place(store.tail(&stream()).await.ok()?), events });
+            return Ok(End { tail: place(store.tail(&stream()).await?), events });
         }
     }
 }

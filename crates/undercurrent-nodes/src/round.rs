@@ -112,8 +112,8 @@ pub(crate) async fn run(
         history.extend(recorded::<Operation>(&dir.path().join(format!("history-{node}")))?);
         told.push(deliveries::of_member(dir.path(), node)?);
     }
-    let end = tokio::time::timeout(PATIENCE, deliveries::end(site.place_of(0), seed)).await;
-    let end = end.map_err(|_| "the server does not answer at the end")?;
+    let end = deliveries::end(site.place_of(0), seed, PATIENCE).await;
+    let end = end.map_err(|error| format!("at the end, after {:?}: {error}", faults.last()))?;
     Ok(Happened { history, told: (told, end), faults })
 }
 

@@ -1,5 +1,7 @@
 //! Several nodes as processes of their own, over a server that is disturbed.
 
+#![expect(clippy::unwrap_used, reason = "what can not go on fails the test, in its helpers too")]
+
 use std::process::Command;
 
 /// Runs rounds, and returns how many reads there were, and how many appends and deliveries.

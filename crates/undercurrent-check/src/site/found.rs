@@ -1,7 +1,8 @@
 //! Servers that nodes find by way of others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use undercurrent_servers::{Cluster, Sentinels, Server, ServerError, Setup};
 
 use super::{Fault, Finding};
@@ -11,8 +12,15 @@ use crate::dice::Random;
 #[derive(Debug)]
 pub(super) enum Found {
     Cluster(Cluster),
-    Sentinels(Sentinels),
+    Sentinels {
+        group: Box<Sentinels>,
+        /// When a replica was promoted last. Locked for a look.
+        promoted: Mutex<Option<Instant>>,
+    },
 }
+
+/// For how long Sentinels promote nobody else: twice what they give a promotion, and a little more.
+const BETWEEN: Duration = Duration::from_secs(11);
 
 impl Found {
     /// Starts them, where nodes find their server so.
@@ -20,14 +28,17 @@ impl Found {
         Ok(match finding {
             Finding::Address => None,
             Finding::Cluster => Some(Self::Cluster(Cluster::start(Setup::standalone()).await?)),
-            Finding::Sentinels => Some(Self::Sentinels(Sentinels::start(Setup::standalone(), 2, 3).await?)),
+            Finding::Sentinels => {
+                let group = Box::new(Sentinels::start(Setup::standalone(), 2, 3).await?);
+                Some(Self::Sentinels { group, promoted: Mutex::default() })
+            }
         })
     }
 
     pub(super) fn url(&self) -> String {
         match self {
             Self::Cluster(cluster) => cluster.url(),
-            Self::Sentinels(group) => group.url(),
+            Self::Sentinels { group, .. } => group.url(),
         }
     }
 
@@ -35,7 +46,7 @@ impl Found {
     async fn primary(&self, key: &str) -> Result<&Server, ServerError> {
         match self {
             Self::Cluster(cluster) => cluster.owner(key).await,
-            Self::Sentinels(group) => group.primary().await,
+            Self::Sentinels { group, .. } => group.primary().await,
         }
     }
 
@@ -73,11 +84,18 @@ impl Found {
     async fn promote(&self, server: &Server, key: &str) -> Result<(), ServerError> {
         match self {
             Self::Cluster(cluster) => cluster.fail_over(key).await,
-            Self::Sentinels(group) => {
+            Self::Sentinels { promoted, .. }
+                if promoted.lock().is_some_and(|promoted| promoted.elapsed() < BETWEEN) =>
+            {
+                server.flush_all().await
+            }
+            Self::Sentinels { group, promoted } => {
                 server.kill();
-                let successor = group.promoted(server.port()).await?;
+                let successor = group.promoted(server.port()).await;
+                *promoted.lock() = Some(Instant::now());
+                // Whatever became of that: nobody should miss it for ever.
                 server.restart_empty().await?;
-                server.replicate(successor.port()).await
+                server.replicate(successor?.port()).await
             }
         }
     }
