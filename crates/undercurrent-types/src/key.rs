@@ -59,6 +59,10 @@ impl Key {
         if RESERVED.contains(&kind) {
             return Err(refuse("`tag`, `scope` and `unwatched` are no kinds of keys"));
         }
+        // Its text would be read as the key behind it.
+        if kind == "context" {
+            return Err(refuse("`context` stands before a key once, and is no kind of keys"));
+        }
         if rest.is_empty() {
             return Err(refuse("there is nothing after the kind"));
         }
@@ -342,6 +346,7 @@ mod tests {
             ("git:/repo", "#status"),
             ("git:/repo#nonsense", "#status"),
             ("tag:x", "no kinds of keys"),
+            ("context:context:dir:/a", "no kind of keys"),
             ("state:a\nb", "control characters"),
             (&long, "4096"),
             // Each of these is written as four bytes.
