@@ -2,6 +2,9 @@
 //!
 //! What was found to reach new places in earlier runs on this machine lies in `target/fuzz`, what is kept for everybody
 //! in `crates/undercurrent-fuzz/corpus`.
+//!
+//! A test run and a search are two things. The first tries the same inputs each time, so that it says something of the
+//! change and nothing of chance; the second finds what nobody has thought of.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +21,22 @@ const LONGEST: usize = 4096;
 const LONGEST_KEPT: usize = 1024;
 /// How the names of inputs begin that once broke a promise: they stay, whatever else reaches the same places.
 const MENDED: &str = "mended-";
-/// How long one input may take, in seconds.
-const SLOWEST: u64 = 10;
+/// How long one input may take, in seconds. They take far below a millisecond; a machine may stand still for a while.
+const SLOWEST: u64 = 30;
+/// How many inputs of each target a test run tries, unless the time is over before.
+const TRIED: u64 = 400_000;
+/// How long a test run takes at most for each target, in seconds, on a machine however slow: that tries fewer, in the same
+/// order.
+const LONGEST_TRIED: u64 = 10;
+
+/// Tries inputs of every target that are made from the kept ones with this seed: the same on the same tree.
+pub(crate) fn test(root: &Path, seed: u32) -> Result<()> {
+    build(root).run(root)?;
+    targets(root)?.iter().try_for_each(|name| steady(root, name, seed))
+}
 
 /// Searches all targets or one, for this time in all; with `keep`, what reached new places joins the corpus.
-pub(crate) fn run(root: &Path, target: Option<&str>, time: Duration, keep: bool) -> Result<()> {
+pub(crate) fn search(root: &Path, target: Option<&str>, time: Duration, keep: bool) -> Result<()> {
     let mut targets = targets(root)?;
     if let Some(wanted) = target {
         let known = targets.join(", ");
@@ -32,7 +46,7 @@ pub(crate) fn run(root: &Path, target: Option<&str>, time: Duration, keep: bool)
     build(root).run(root)?;
     let seconds = (time.as_secs() / targets.len() as u64).max(1);
     for name in &targets {
-        search(root, name, seconds)?;
+        on_from_what_is_known(root, name, seconds)?;
         if keep {
             merge(root, name)?;
         }
@@ -50,26 +64,50 @@ fn build(root: &Path) -> Step {
     Step::new("fuzz", "cargo", args)
 }
 
-fn search(root: &Path, name: &str, seconds: u64) -> Result<()> {
+fn steady(root: &Path, name: &str, seed: u32) -> Result<()> {
+    let args = [
+        format!("-seed={seed}"),
+        format!("-runs={TRIED}"),
+        format!("-max_total_time={LONGEST_TRIED}"),
+        // Neither how far a run has come nor the addresses that it compared say what is tried next.
+        "-len_control=0".to_owned(),
+        "-use_cmp=0".to_owned(),
+    ];
+    let kept = kept(root, name).display().to_string();
+    attempt(root, name, |options| {
+        program(options.into_iter().chain(args).collect(), name).with_env("UNDERCURRENT_FUZZ_STEADY", &kept)
+    })
+}
+
+/// Every search has another seed, which libFuzzer names.
+fn on_from_what_is_known(root: &Path, name: &str, seconds: u64) -> Result<()> {
     let (kept, found) = (kept(root, name), found(root, name));
     std::fs::create_dir_all(&found).with_context(|| found.display().to_string())?;
-    let prefix = root.join("target/fuzz").join(format!("{name}-"));
-    let args = vec![
+    let folders = [&found, &kept].map(|folder| folder.display().to_string());
+    let args = [
         format!("-max_total_time={seconds}"),
+        // Small inputs first: as ever, which a mutator of one's own would switch off.
+        "-len_control=100".to_owned(),
+        "-print_final_stats=1".to_owned(),
+    ];
+    attempt(root, name, |options| program(options.into_iter().chain(args).chain(folders).collect(), name))
+}
+
+/// Runs the program with the options that hold for every run.
+fn attempt(root: &Path, name: &str, step: impl FnOnce(Vec<String>) -> Step) -> Result<()> {
+    let prefix = root.join("target/fuzz").join(format!("{name}-"));
+    std::fs::create_dir_all(root.join("target/fuzz"))?;
+    let options = vec![
         format!("-max_len={LONGEST}"),
         format!("-timeout={SLOWEST}"),
         format!("-artifact_prefix={}", prefix.display()),
         "-verbosity=0".to_owned(),
-        "-print_final_stats=1".to_owned(),
-        found.display().to_string(),
-        kept.display().to_string(),
     ];
-    let searched = program(args, name).run(root);
-    if searched.is_err() {
+    if let Err(error) = step(options).run(root) {
         bail!(
-            "`{name}` breaks a promise: the input is named above. Mend it, and keep the input as `{}/{MENDED}…`, \
+            "{error:#}; `{name}` breaks a promise: the input is named above. Mend it, and keep the input as `{}/{MENDED}…`, \
              where `cargo test --package undercurrent-fuzz` tries it from then on",
-            kept.display()
+            kept(root, name).display()
         );
     }
     Ok(())

@@ -84,6 +84,9 @@ enum Command {
         /// Adds what reached new places to the kept inputs, and leaves out what is not needed.
         #[arg(long)]
         keep: bool,
+        /// Tries what follows from the kept inputs with this seed instead, for all targets: the same each time.
+        #[arg(long, conflicts_with_all = ["target", "minutes", "keep"])]
+        seed: Option<u32>,
     },
 }
 
@@ -97,8 +100,9 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(root()),
         Command::Bench { short } => bench::run(root(), short),
         Command::CheckStreams { seed, minutes } => test::check_streams(root(), seed, minutes * 60),
-        Command::Fuzz { target, minutes, keep } => {
-            fuzz::run(root(), target.as_deref(), Duration::from_secs(minutes * 60), keep)
+        Command::Fuzz { seed: Some(seed), .. } => fuzz::test(root(), seed),
+        Command::Fuzz { target, minutes, keep, seed: None } => {
+            fuzz::search(root(), target.as_deref(), Duration::from_secs(minutes * 60), keep)
         }
         Command::CheckFreshness { seed, minutes } => test::check_freshness(root(), seed, minutes * 60),
         Command::CheckNodes { seed, minutes } => test::check_nodes(root(), seed, minutes * 60),

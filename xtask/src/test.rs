@@ -1,21 +1,20 @@
 //! The one command: every check and test of the repository.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::step::Step;
 use crate::{fuzz, tools};
 
-/// How long all decoders together are searched.
-const FUZZING: Duration = Duration::from_secs(18);
+/// The seed of the inputs that decoders are given: the same for everybody, so that a test run fails by the change alone.
+const FUZZING: u32 = 1;
 
 /// Runs all steps in order, the quick ones first; the first that fails ends it.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tools::install_what_is_missing(root)?;
     steps().iter().try_for_each(|step| step.run(root))?;
-    fuzz::run(root, None, FUZZING, false)
+    fuzz::test(root, FUZZING)
 }
 
 /// A server that the shared store is verified on.
