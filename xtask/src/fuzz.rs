@@ -24,7 +24,7 @@ const MENDED: &str = "mended-";
 /// How long one input may take, in seconds. They take far below a millisecond; a machine may stand still for a while.
 const SLOWEST: u64 = 30;
 /// How many inputs of each target a test run tries, unless the time is over before.
-const TRIED: u64 = 400_000;
+const TRIED: u64 = 1_000_000;
 /// How long a test run takes at most for each target, in seconds, on a machine however slow: that tries fewer, in the same
 /// order.
 const LONGEST_TRIED: u64 = 10;

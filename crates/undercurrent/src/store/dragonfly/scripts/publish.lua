@@ -197,10 +197,9 @@ for e = 1, in_a_row and 0 or count do
   end
 end
 local stamp = inc .. '-' .. at .. ' ' .. nonce .. ' ' .. digits(now)
-local call = redis.call
 local function add(one, e)
   local json = ARGV[json_at + e]
-  call('XADD', one.events, texts[e] .. '-0', 'at', stamp, 'event', json)
+  redis.call('XADD', one.events, texts[e] .. '-0', 'at', stamp, 'event', json)
   return #json
 end
 if in_a_row then
