@@ -189,6 +189,12 @@ fn joining_a_load_of_another_incarnation_is_refuted_where_positions_fall() {
     holds("a load of another incarnation", Shared { bounds, steps });
 }
 
+#[test]
+fn a_claim_below_what_was_answered_meanwhile_is_refuted() {
+    let bounds = Bounds { reads: 4, noise: 4, cuts: 1, slow_claims: true, ..FLUSHED };
+    is_refuted(bounds, Steps { claim_below_a_later_answer_is_sent_again: false, ..Steps::ALL });
+}
+
 /// What a late barrier says of another incarnation, with nothing else that would tell.
 const LATE: Steps =
     Steps { late_news_of_another_incarnation_is_ignored: false, late_list_is_ignored: false, ..Steps::ALL };

@@ -124,13 +124,16 @@ fn check(arguments: &Arguments, runtime: &tokio::runtime::Runtime) -> ExitCode {
             let _ = writeln!(
                 out,
                 "seed {seed} with {count} nodes broke {} promises; the first: {first:?}\n\
-                 the read: {:?}\n\
+                 the read, on node {}: {:?}\n\
                  what was known of the leaf: {:#?}\n\
+                 who read it before: {}\n\
                  what went wrong before: {:#?}\n\
                  to repeat it: cargo xtask check-nodes --seed {seed} --minutes 0",
                 violations.len(),
+                told.node_of(first.read()),
                 told.history[first.read()],
                 first.known_before(&told.history),
+                told.reads_before(first.read()).iter().map(|one| format!("\n  {one:?}")).collect::<String>(),
                 told.before(first.read()),
             );
             return ExitCode::FAILURE;

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What happened in a round.
 pub(crate) struct Happened {
     pub(crate) history: Vec<Operation>,
+    /// How many of these each node recorded: they stand one behind the other.
+    pub(crate) lengths: Vec<usize>,
     /// What each node appended to a stream and was given of it, and what that has at the end.
     pub(crate) told: (Vec<Vec<Told>>, End),
     /// What went wrong, and when it began.
@@ -36,11 +38,35 @@ pub(crate) enum Wrong {
 }
 
 impl Happened {
+    /// Returns which node made a read.
+    pub(crate) fn node_of(&self, read: usize) -> usize {
+        let ends = self.lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        ends.take_while(|end| *end <= read).count()
+    }
+
+    /// Returns the reads of the same leaves that all nodes made in the second before a read ended, the oldest first.
+    pub(crate) fn reads_before(&self, read: usize) -> Vec<(usize, &Operation)> {
+        let Operation::Read { saw: wanted, end: until, .. } = &self.history[read] else { return Vec::new() };
+        let mut all: Vec<_> = (0..self.history.len())
+            .filter_map(|i| {
+                let Operation::Read { saw, end, .. } = &self.history[i] else { return None };
+                let near = end <= until && until - end < 1_000_000_000;
+                let same = saw.iter().any(|(leaf, _)| wanted.iter().any(|(wanted, _)| wanted == leaf));
+                (near && same).then(|| (*end, self.node_of(i), &self.history[i]))
+            })
+            .collect();
+        all.sort_by_key(|(end, ..)| *end);
+        all.into_iter().map(|(_, node, read)| (node, read)).collect()
+    }
+
     /// Returns what went wrong last before a read ended.
     pub(crate) fn before(&self, read: usize) -> Vec<(Time, Wrong)> {
         let Operation::Read { end, .. } = self.history[read] else { return Vec::new() };
         let before: Vec<_> = self.faults.iter().filter(|(at, _)| *at < end).copied().collect();
-        before[before.len().saturating_sub(5)..].to_vec()
+        before[before.len().saturating_sub(20)..].to_vec()
     }
 }
 
@@ -107,14 +133,16 @@ pub(crate) async fn run(
         }
     }
     drop(nodes);
-    let (mut history, mut told) = (Vec::new(), Vec::new());
+    let (mut history, mut lengths, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for node in 0..count {
-        history.extend(recorded::<Operation>(&dir.path().join(format!("history-{node}")))?);
+        let of_node = recorded::<Operation>(&dir.path().join(format!("history-{node}")))?;
+        lengths.push(of_node.len());
+        history.extend(of_node);
         told.push(deliveries::of_member(dir.path(), node)?);
     }
     let end = deliveries::end(site.place_of(0), seed, PATIENCE).await;
     let end = end.map_err(|error| format!("at the end, after {:?}: {error}", faults.last()))?;
-    Ok(Happened { history, told: (told, end), faults })
+    Ok(Happened { history, lengths, told: (told, end), faults })
 }
 
 fn now() -> Time {

@@ -98,9 +98,10 @@ impl Shared {
                 let Server { role, id: now, .. } = state.servers[server];
                 if self.steps.claim_asks_the_id_again && (role != Role::Primary || now != id) {
                     Connection::Closed
-                } else {
-                    self.adopt(&mut state.nodes[i], incarnation, top);
+                } else if self.adopt(&mut state.nodes[i], incarnation, top) {
                     Connection::Open { server, id, incarnation }
+                } else {
+                    Connection::Closed
                 }
             }
             open @ Connection::Open { .. } => open,
@@ -155,20 +156,26 @@ impl Shared {
         (incarnation, top)
     }
 
-    /// Takes over what CLAIM said. A position that a node has applied never falls, nor does a floor. In the code:
+    /// Takes over what CLAIM said, and says whether it could: an answer that came after CLAIM was sent may have been of a
+    /// higher position, and a position that a node has applied never falls, nor does a floor. In the code:
     /// `store::dragonfly::order::claimed`.
-    fn adopt(&self, node: &mut Node, incarnation: Incarnation, top: Record) {
-        node.highest = node.highest.max(top.position);
+    fn adopt(&self, node: &mut Node, incarnation: Incarnation, top: Record) -> bool {
         if node.incarnation == incarnation {
+            node.highest = node.highest.max(top.position);
             node.seen = node.seen.max(top);
-            return;
+            return true;
         }
+        if top.position < node.highest && self.steps.claim_below_a_later_answer_is_sent_again {
+            return false;
+        }
+        node.highest = node.highest.max(top.position);
         node.left |= 1 << node.incarnation;
         node.incarnation = incarnation;
         node.applied = node.applied.max(top.position);
         node.applied_record = top;
         node.seen = top;
         node.floor = node.floor.max(top.position);
+        true
     }
 
     /// Cuts a connection at any time.

@@ -51,6 +51,8 @@ pub struct Steps {
     pub hit_compares_the_incarnation: bool,
     /// The answer to a barrier of another incarnation moves nothing.
     pub late_news_of_another_incarnation_is_ignored: bool,
+    /// A claim whose position is below that of an answer that came meanwhile is sent again.
+    pub claim_below_a_later_answer_is_sent_again: bool,
     /// Nor may a read use its position.
     pub barrier_is_of_this_incarnation: bool,
     /// The list of an answer is ignored where another was applied since.
@@ -97,6 +99,7 @@ impl Steps {
         join_compares_the_incarnation: true,
         hit_compares_the_incarnation: true,
         late_news_of_another_incarnation_is_ignored: true,
+        claim_below_a_later_answer_is_sent_again: true,
         barrier_is_of_this_incarnation: true,
         late_list_is_ignored: true,
         late_barrier_is_asked_again: true,

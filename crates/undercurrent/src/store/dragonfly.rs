@@ -108,6 +108,7 @@ impl SharedStore {
         }
         let draft = Draft::new(&batch)?;
         let vouched = &self.shared.vouched;
+        let speaking = vouched.let_speak(&batch).await;
         let published = self.link().publish(&draft, &vouched.generation).await;
         match &published {
             Ok(_) => vouched.published(&batch),
@@ -118,6 +119,7 @@ impl SharedStore {
             }
             Err(_) => {}
         }
+        drop(speaking);
         let published = published?;
         if self.link().options.plain_keys.is_some() {
             let names: Vec<_> = batch.names.iter().map(|moved| moved.name.clone()).collect();

@@ -55,6 +55,10 @@ pub(super) async fn barrier(link: &Link) -> Result<Token, StoreError> {
             }
         };
         if connection.inc() != known.seen.at.inc {
+            // Another connection of this node may have found a new incarnation.
+            if connection.inc() != link.order.known().seen.at.inc {
+                connection.lose();
+            }
             continue;
         }
         if connection.server().keeps_id {

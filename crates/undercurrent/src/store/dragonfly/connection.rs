@@ -221,11 +221,10 @@ impl Link {
             let wire = self.connector.connect(Some(self.options.response_timeout)).await;
             wire.map(|wire| current.claimed.over(wire))
         } else {
-            claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await
+            self.own_connection().await
         };
         match made {
             Ok(claimed) => {
-                self.order.claimed(&claimed.begun);
                 let connection = Connection::new(claimed);
                 *self.current.write() = connection.clone();
                 *failure = None;
@@ -239,11 +238,16 @@ impl Link {
         }
     }
 
-    /// Makes a claimed connection for somebody who needs one of their own.
+    /// Makes a claimed connection, also for somebody who needs one of their own.
     pub(super) async fn own_connection(&self) -> Result<Claimed, ConnectError> {
-        let claimed = claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await?;
-        self.order.claimed(&claimed.begun);
-        Ok(claimed)
+        for _ in 0..TRIES {
+            let claimed = claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await?;
+            if self.order.claimed(&claimed.begun) {
+                return Ok(claimed);
+            }
+        }
+        let reason = "it went back again and again while it was claimed".to_owned();
+        Err(ConnectError::Unreachable { address: self.options.url.to_string(), reason })
     }
 
     /// Makes a connection on which a request may wait as long as it likes.

@@ -19,11 +19,21 @@ pub(super) struct Vouched {
     scopes: Mutex<BTreeSet<Name>>,
     /// Rung when there is more.
     more: Notify,
+    /// Held over each renewal, and over whatever puts a scope in doubt: a renewal that is sent again because its
+    /// connection was lost must not come behind that.
+    speaking: tokio::sync::Mutex<()>,
 }
 
 impl Vouched {
     pub(super) fn new(generation: String) -> Self {
-        Self { generation, scopes: Mutex::default(), more: Notify::new() }
+        let (scopes, more, speaking) = (Mutex::default(), Notify::new(), tokio::sync::Mutex::default());
+        Self { generation, scopes, more, speaking }
+    }
+
+    /// Waits until nothing is being renewed, where a batch puts a scope in doubt; nothing is while the guard is held.
+    pub(super) async fn let_speak(&self, batch: &Batch) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let in_doubt = batch.names.iter().any(|moved| moved.mark == Mark::InDoubt);
+        if in_doubt { Some(self.speaking.lock().await) } else { None }
     }
 
     /// Notes what a batch that was published says.
@@ -59,8 +69,10 @@ impl Vouched {
 pub(super) async fn renew(shared: Arc<Shared>) {
     let every = shared.link.options.vouch / 3;
     while !shared.is_closed() {
+        let speaking = shared.vouched.speaking.lock().await;
         let scopes = shared.vouched.all();
         if scopes.is_empty() {
+            drop(speaking);
             tokio::select! {
                 () = shared.vouched.more.notified() => {}
                 () = shared.closed() => return,
@@ -81,6 +93,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
                 drop(mine);
                 shared.link.order.raise(&scopes, answer.at.at);
             }
+            drop(speaking);
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}

@@ -89,11 +89,17 @@ impl Order {
         self.left.lock().iter().copied().collect()
     }
 
-    /// Takes in a claim: where it has another incarnation, what was known before is worth nothing.
+    /// Takes in a claim: where it has another incarnation, what was known before is worth nothing. Says whether it could:
+    /// an answer that came after CLAIM was sent may have been of a higher position, and the horizon never falls.
     /// In the model: `shared::claim::adopt`.
-    pub(super) fn claimed(&self, mark: &Mark) {
+    #[must_use = "a claim that could not be taken in is to be made again"]
+    pub(super) fn claimed(&self, mark: &Mark) -> bool {
         let mut known = self.known.lock();
         if mark.at.inc != known.seen.at.inc {
+            let highest = known.seen.at.position.max(self.horizon.applied());
+            if mark.at.position < highest {
+                return false;
+            }
             let mut left = self.left.lock();
             left.push_back(known.seen.at.inc);
             if left.len() > LEFT {
@@ -106,6 +112,7 @@ impl Order {
         } else if mark.at.position > known.seen.at.position {
             known.seen = mark.clone();
         }
+        true
     }
 
     /// Notes the position of an answer.
@@ -228,10 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_below_what_was_answered_meanwhile_is_not_taken_in() {
+        let order = Order::starting_at(mark(1, 5));
+        order.note(&mark(1, 9));
+        assert!(!order.claimed(&mark(2, 6)), "it was sent when 5 was the highest");
+        assert_eq!((order.horizon.incarnation(), order.known().seen), (Incarnation(1), mark(1, 9)));
+        assert!(order.claimed(&mark(2, 10)));
+        assert_eq!(order.horizon.incarnation(), Incarnation(2));
+    }
+
+    #[test]
     fn the_answer_of_a_late_barrier_is_not_applied_across_incarnations() {
         let order = Order::starting_at(mark(1, 5));
         let asked = order.known().applied;
-        order.claimed(&mark(2, 9));
+        assert!(order.claimed(&mark(2, 9)));
         assert!(!order.apply(&Since::Jump, &asked, &mark(1, 6)));
         assert_eq!(order.horizon.incarnation(), Incarnation(2));
         assert_eq!(order.known().applied, mark(2, 9));
