@@ -31,6 +31,8 @@ const LOST: Bounds = Bounds { known: false, ..DRAGONFLY };
 const STAYS: Bounds = Bounds { promotions: 0, noise: 1, ..PROMOTED };
 const FLUSHED: Bounds = Bounds { flushes: 1, ..STAYS };
 const LEASE: Bounds = Bounds { lease: true, ticks: 1, outages: 1, promotions: 0, ..PROMOTED };
+/// A node takes a claim in that begins below what it has seen, where one does.
+const FALLING: Steps = Steps { claim_below_a_later_answer_is_sent_again: false, ..Steps::ALL };
 /// The log keeps one record.
 const SHORT_LOG: order::Steps = keeping(1);
 
@@ -84,12 +86,12 @@ fn a_claim_that_makes_no_incarnation_is_refuted() {
 
 #[test]
 fn a_position_that_falls_at_a_claim_is_refuted() {
-    is_refuted(FLUSHED, Steps { claim_raises_the_position: false, ..Steps::ALL });
+    is_refuted(FLUSHED, Steps { claim_raises_the_position: false, ..FALLING });
 }
 
 #[test]
 fn an_incarnation_that_begins_below_what_was_seen_is_refuted() {
-    is_refuted(FLUSHED, Steps { claim_goes_on_above_all: false, ..Steps::ALL });
+    is_refuted(FLUSHED, Steps { claim_goes_on_above_all: false, ..FALLING });
 }
 
 #[test]
@@ -185,14 +187,17 @@ fn a_hit_of_another_incarnation_is_refuted() {
 fn joining_a_load_of_another_incarnation_is_refuted_where_positions_fall() {
     let bounds = Bounds { readers: 2, reads: 1, changes: 2, noise: 0, ..FLUSHED };
     let steps = Steps { join_compares_the_incarnation: false, ..Steps::ALL };
-    is_refuted(bounds, Steps { claim_raises_the_position: false, ..steps });
+    is_refuted(
+        bounds,
+        Steps { join_compares_the_incarnation: false, claim_raises_the_position: false, ..FALLING },
+    );
     holds("a load of another incarnation", Shared { bounds, steps });
 }
 
 #[test]
 fn a_claim_below_what_was_answered_meanwhile_is_refuted() {
     let bounds = Bounds { reads: 4, noise: 4, cuts: 1, slow_claims: true, ..FLUSHED };
-    is_refuted(bounds, Steps { claim_below_a_later_answer_is_sent_again: false, ..Steps::ALL });
+    is_refuted(bounds, FALLING);
 }
 
 /// What a late barrier says of another incarnation, with nothing else that would tell.
@@ -213,7 +218,7 @@ fn a_late_barrier_applied_across_incarnations_is_met_by_nonces() {
 
 #[test]
 fn a_barrier_of_another_incarnation_is_refuted_where_positions_fall() {
-    let steps = Steps { barrier_is_of_this_incarnation: false, ..Steps::ALL };
+    let steps = Steps { barrier_is_of_this_incarnation: false, ..FALLING };
     let bounds = Bounds { readers: 2, ..FLUSHED };
     is_refuted(bounds, Steps { claim_raises_the_position: false, ..steps });
 }
