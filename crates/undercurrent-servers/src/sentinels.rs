@@ -95,6 +95,29 @@ impl Sentinels {
         })
     }
 
+    /// Has no Sentinel promote anybody by itself: on a busy machine a server that is merely slow counts as gone, and then
+    /// there are two primaries.
+    ///
+    /// # Errors
+    ///
+    /// Fails where a Sentinel refuses it.
+    pub async fn wait_to_be_told(&self) -> Result<(), ServerError> {
+        for sentinel in &self.sentinels {
+            let () =
+                sentinel.command(&["SENTINEL", "SET", NAME, "down-after-milliseconds", "3600000"]).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the first Sentinel to promote a replica now, whether or not the primary is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it refuses, as while another promotion is under way.
+    pub async fn fail_over(&self) -> Result<(), ServerError> {
+        self.sentinels[0].command(&["SENTINEL", "FAILOVER", NAME]).await
+    }
+
     /// Waits until the Sentinels name another primary than a given port's, and that one knows it. Returns it.
     ///
     /// # Errors

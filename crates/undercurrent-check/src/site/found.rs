@@ -30,6 +30,7 @@ impl Found {
             Finding::Cluster => Some(Self::Cluster(Cluster::start(Setup::standalone()).await?)),
             Finding::Sentinels => {
                 let group = Box::new(Sentinels::start(Setup::standalone(), 2, 3).await?);
+                group.wait_to_be_told().await?;
                 Some(Self::Sentinels { group, promoted: Mutex::default() })
             }
         })
@@ -91,7 +92,10 @@ impl Found {
             }
             Self::Sentinels { group, promoted } => {
                 server.kill();
-                let successor = group.promoted(server.port()).await;
+                let successor = match group.fail_over().await {
+                    Ok(()) => group.promoted(server.port()).await,
+                    Err(error) => Err(error),
+                };
                 *promoted.lock() = Some(Instant::now());
                 // Whatever became of that: nobody should miss it for ever.
                 server.restart_empty().await?;
