@@ -221,7 +221,7 @@ impl Link {
             let wire = self.connector.connect(Some(self.options.response_timeout)).await;
             wire.map(|wire| current.claimed.over(wire))
         } else {
-            self.own_connection().await
+            self.claimed_connection().await
         };
         match made {
             Ok(claimed) => {
@@ -238,8 +238,8 @@ impl Link {
         }
     }
 
-    /// Makes a claimed connection, also for somebody who needs one of their own.
-    pub(super) async fn own_connection(&self) -> Result<Claimed, ConnectError> {
+    /// Makes a connection and claims it: the one that requests share, or one for somebody who needs one of their own.
+    pub(super) async fn claimed_connection(&self) -> Result<Claimed, ConnectError> {
         for _ in 0..TRIES {
             let claimed = claim(&self.connector, &self.options, &self.keys, Some(&self.order)).await?;
             if self.order.claimed(&claimed.begun) {

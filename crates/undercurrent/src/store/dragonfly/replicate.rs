@@ -38,7 +38,7 @@ impl Replication {
     async fn wait(&self, link: &Link, at: Token) -> Result<(), String> {
         let mut connection = self.connection.lock().await;
         if connection.as_ref().is_none_or(|claimed| claimed.begun.at.inc != at.inc) {
-            *connection = Some(link.own_connection().await.map_err(|e| e.to_string())?);
+            *connection = Some(link.claimed_connection().await.map_err(|e| e.to_string())?);
         }
         let waited = match &*connection {
             Some(claimed) if claimed.begun.at.inc == at.inc => wait_on(link, claimed).await,
