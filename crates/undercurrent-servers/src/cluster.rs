@@ -95,13 +95,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every node that runs calls the cluster well, and knows all primaries with their replicas.
+    /// Waits until every node that runs calls the cluster well, and knows which nodes are primaries now.
+    ///
+    /// The others vote only for a node that they know as a replica, so that to know how many there are is not enough.
     ///
     /// # Errors
     ///
     /// Fails where that does not come about in time.
     pub async fn well(&self) -> Result<(), ServerError> {
-        for node in self.nodes.iter().filter(|node| node.runs()) {
+        for node in self.running() {
             until("a node calls the cluster well", || async {
                 let text: String = node.command(&["CLUSTER", "INFO"]).await.map_err(|e| e.to_string())?;
                 let state = field_of(&text, "cluster_state");
@@ -110,10 +112,14 @@ impl Cluster {
                     return Err(text);
                 }
                 let text: String = node.command(&["CLUSTER", "NODES"]).await.map_err(|e| e.to_string())?;
-                let of_role =
-                    |role| text.lines().filter(|line| line.contains(role) && !line.contains("fail")).count();
-                let roles = (of_role("master"), of_role("slave"));
-                if roles.0 == Self::PRIMARIES && roles.1 + roles.0 == self.running() {
+                let (mut primaries, mut known) = (self.primaries().await?, ports_of(&text, "master"));
+                let replicas = self.running().count() - primaries.len();
+                primaries.sort_unstable();
+                known.sort_unstable();
+                if primaries.len() == Self::PRIMARIES
+                    && known == primaries
+                    && ports_of(&text, "slave").len() == replicas
+                {
                     Ok(())
                 } else {
                     Err(text)
@@ -124,8 +130,20 @@ impl Cluster {
         Ok(())
     }
 
-    fn running(&self) -> usize {
-        self.nodes.iter().filter(|node| node.runs()).count()
+    /// Returns the ports of the nodes that call themselves primaries.
+    async fn primaries(&self) -> Result<Vec<u16>, String> {
+        let mut ports = Vec::new();
+        for node in self.running() {
+            let role = node.info("replication", "role").await.map_err(|e| e.to_string())?;
+            if role.as_deref() == Some("master") {
+                ports.push(node.port());
+            }
+        }
+        Ok(ports)
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Server> {
+        self.nodes.iter().filter(|node| node.runs())
     }
 
     /// Returns the node that serves a key now: a primary that runs and has the key's slot.
@@ -135,7 +153,7 @@ impl Cluster {
     /// Fails where no node says so in time.
     pub async fn owner(&self, key: &str) -> Result<&Server, ServerError> {
         until("a primary has the slot of a key", || async {
-            for node in self.nodes.iter().filter(|node| node.runs()) {
+            for node in self.running() {
                 // A node that does not have the slot answers with a redirection.
                 if node.command::<()>(&["EXISTS", key]).await.is_ok()
                     && node
@@ -179,13 +197,13 @@ impl Cluster {
             let () = from.command(&words).await?;
         }
         // First who gets it, so that it is never nobody's.
-        let others = self.nodes.iter().filter(|node| node.runs() && node.port() != to.port());
+        let others = self.running().filter(|node| node.port() != to.port());
         for node in std::iter::once(to).chain(others) {
             if node.info("replication", "role").await?.as_deref() == Some("master") {
                 let () = node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await?;
             }
         }
-        for node in self.nodes.iter().filter(|node| node.runs()) {
+        for node in self.running() {
             until("a node knows who has a slot", || async {
                 let slots: Value = node.command(&["CLUSTER", "SLOTS"]).await.map_err(|e| e.to_string())?;
                 let known = owner_of(&slots, slot.parse().unwrap_or_default());
@@ -225,6 +243,19 @@ impl Cluster {
         .await?;
         self.well().await
     }
+}
+
+/// Returns the ports of the nodes of a role, those that do not answer left out, of lines `id host:port@bus flags …`
+/// (`CLUSTER NODES`).
+fn ports_of(nodes: &str, role: &str) -> Vec<u16> {
+    let port = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        let (address, flags) = (words.next()?, words.next()?);
+        let is_of_role = flags.contains(role) && !flags.contains("fail");
+        let address = address.split('@').next()?;
+        is_of_role.then(|| address.rsplit(':').next()?.parse().ok()).flatten()
+    };
+    nodes.lines().filter_map(port).collect()
 }
 
 /// Reads `[[first, last, [host, port, …], …], …]`.
