@@ -12,6 +12,7 @@ mod address;
 mod barrier;
 mod claim;
 mod clean;
+mod clock;
 mod connect;
 mod connection;
 mod doctor;
@@ -108,8 +109,11 @@ impl SharedStore {
         }
         let draft = Draft::new(&batch)?;
         let vouched = &self.shared.vouched;
-        let speaking = vouched.let_speak(&batch).await;
-        let published = self.link().publish(&draft, &vouched.generation).await;
+        let word = vouched.word_of(&batch, self.link()).await;
+        let published = match &word {
+            Ok(word) => self.link().publish(&draft, word.as_ref()).await,
+            Err(error) => Err(error.clone().into()),
+        };
         match &published {
             Ok(_) => vouched.published(&batch),
             Err(PublishError::Unavailable { .. } | PublishError::Unknown { .. })
@@ -119,7 +123,7 @@ impl SharedStore {
             }
             Err(_) => {}
         }
-        drop(speaking);
+        drop(word);
         let published = published?;
         if self.link().options.plain_keys.is_some() {
             let names: Vec<_> = batch.names.iter().map(|moved| moved.name.clone()).collect();

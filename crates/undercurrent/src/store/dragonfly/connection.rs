@@ -11,16 +11,17 @@ use tokio::sync::Mutex;
 use undercurrent_types::{Incarnation, Position, Token};
 
 use super::claim::{Claimed, Mark, claim, incarnation_text, random};
+use super::clock::Clock;
 use super::connect::{ConnectError, Connector};
 use super::keys::Keys;
 use super::options::SharedStoreOptions;
 use super::order::{Known, Order};
 use super::reply::{Malformed, Reply};
-use super::scripts::{LAPSE, Script};
+use super::scripts::{LAPSE, LAST, Script};
 use super::server::{REPLICATION, Server};
 use super::url::Place;
 use crate::ablation::{Step, skips};
-use crate::store::StoreError;
+use crate::store::{Moment, StoreError};
 
 /// How long a failed attempt to connect answers for others, so that a storm of reads is not one of connections.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,6 +33,8 @@ pub(super) struct Link {
     pub(super) options: SharedStoreOptions,
     pub(super) keys: Keys,
     pub(super) order: Order,
+    /// The server's clock as of the last answer. A mutex held for a copy.
+    clock: parking_lot::Mutex<Option<Clock>>,
     connector: Connector,
     /// Read by every request, written when a connection was made.
     current: RwLock<Arc<Connection>>,
@@ -187,7 +190,8 @@ impl Link {
         let claimed = claim(&connector, &options, &keys, None).await?;
         let order = Order::starting_at(claimed.begun.clone());
         let current = RwLock::new(Connection::new(claimed));
-        Ok(Self { options, keys, order, connector, current, making: Mutex::default() })
+        let (clock, making) = (parking_lot::Mutex::default(), Mutex::default());
+        Ok(Self { options, keys, order, clock, connector, current, making })
     }
 
     /// Returns what the server was like when the connection to it began.
@@ -282,6 +286,18 @@ impl Link {
         answer.map_err(|failed| self.unavailable(failed))
     }
 
+    /// Returns the server's clock as of its last answer; where there was none yet, it is asked.
+    pub(super) async fn clock(&self) -> Result<Clock, StoreError> {
+        let seen = *self.clock.lock();
+        match seen {
+            Some(clock) => Ok(clock),
+            None => {
+                let time_ms = self.ask(&Call::of(&LAST)).await?.time_ms;
+                Ok(Clock { server_ms: time_ms, at: Moment::now() })
+            }
+        }
+    }
+
     pub(super) fn unavailable(&self, failed: Failed) -> StoreError {
         let (Failed::Unavailable(reason) | Failed::Unknown(reason)) = failed;
         StoreError::Unavailable { place: self.options.url.to_string(), reason }
@@ -319,6 +335,7 @@ impl Link {
         let outcome = read().map_err(|e: Malformed| Failed::Unknown(format!("{name}: {e}")))?;
         if let Outcome::Done(answer) = &outcome {
             self.order.note(&answer.at);
+            *self.clock.lock() = Some(Clock { server_ms: answer.time_ms, at: Moment::now() });
         }
         Ok(outcome)
     }

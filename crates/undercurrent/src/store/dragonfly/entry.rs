@@ -8,11 +8,12 @@ use parking_lot::Mutex;
 use undercurrent_types::{Key, Name, Position, Token};
 
 use super::claim::{incarnation_text, random};
+use super::clock::Clock;
 use super::connection::{Answer, Call, Link};
-use super::entry_text::{self, Clock, Text};
+use super::entry_text::{self, Text};
 use super::names::Workspaces;
 use super::reply::Malformed;
-use super::scripts::{COMMIT, JUDGE, LAST, READ, RELEASE};
+use super::scripts::{COMMIT, JUDGE, READ, RELEASE};
 use crate::store::{Commit, Committed, Kept, Lease, Moment, Over, Read, StoreError};
 
 /// How long a node that fills a key is waited for. It only saves double work, so a slow fill is overtaken.
@@ -22,18 +23,16 @@ const LASTS: Duration = Duration::from_secs(60 * 60);
 /// The largest value that is kept; a larger one stays in the memory of the node that loaded it.
 const LARGEST: usize = 1 << 20;
 
-/// What this node is known by as the one who fills a key, and the server's clock as it was last seen.
+/// What this node is known by as the one who fills a key.
 pub(super) struct Entries {
     holder: String,
     /// The keys whose lease this node has; a mutex held for a look. At most as many as are filled at once.
     leased: Mutex<HashSet<Key>>,
-    /// A mutex held for a copy: written by each READ, read by each COMMIT.
-    clock: Mutex<Option<Clock>>,
 }
 
 impl Default for Entries {
     fn default() -> Self {
-        Self { holder: random(), leased: Mutex::default(), clock: Mutex::default() }
+        Self { holder: random(), leased: Mutex::default() }
     }
 }
 
@@ -57,7 +56,6 @@ impl Entries {
             .number(millis(LASTS));
         let sent = Moment::now();
         let mut answer = link.ask(&call).await?;
-        self.see(&answer);
         // What is left of a deadline is counted from before the request was sent.
         let clock = Clock { server_ms: answer.time_ms, at: sent };
         let read = read_answer(&mut answer, clock, &keys.workspaces).map_err(|e| link.malformed(&e))?;
@@ -65,22 +63,6 @@ impl Entries {
             self.leased.lock().insert(key.clone());
         }
         Ok(read)
-    }
-
-    /// Notes the server's clock, as of when its answer came.
-    fn see(&self, answer: &Answer) -> Clock {
-        let clock = Clock { server_ms: answer.time_ms, at: Moment::now() };
-        *self.clock.lock() = Some(clock);
-        clock
-    }
-
-    /// Returns the server's clock as it was last seen; a node that has read nothing yet asks for it.
-    async fn clock(&self, link: &Link) -> Result<Clock, StoreError> {
-        let seen = *self.clock.lock();
-        match seen {
-            Some(clock) => Ok(clock),
-            None => Ok(self.see(&link.ask(&Call::of(&LAST)).await?)),
-        }
     }
 
     /// Gives up the lease on a key.
@@ -104,7 +86,7 @@ impl Entries {
             return Ok(Committed::Moved);
         };
         let (key, entry) = (keep.key, keep.entry);
-        let (clock, workspaces) = (self.clock(link).await?, &link.keys.workspaces);
+        let (clock, workspaces) = (link.clock().await?, &link.keys.workspaces);
         let text = Text::of(entry, clock, workspaces);
         let state = match &entry.value {
             None => "gone",

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 use undercurrent_types::Name;
 
-use super::connection::Call;
+use super::connection::{Call, Link};
 use super::scripts::RENEW;
 use super::shared::Shared;
-use crate::store::{Batch, Mark};
+use crate::store::{Batch, Mark, Moment, StoreError};
 
 /// What this node vouches for. A mutex held for the time of a look.
 pub(super) struct Vouched {
@@ -19,9 +19,18 @@ pub(super) struct Vouched {
     scopes: Mutex<BTreeSet<Name>>,
     /// Rung when there is more.
     more: Notify,
-    /// Held over each renewal, and over whatever puts a scope in doubt: a renewal that is sent again because its
-    /// connection was lost must not come behind that.
-    speaking: tokio::sync::Mutex<()>,
+    /// How often this node has put something in doubt. Held over whatever it says of who is to be believed.
+    speaking: tokio::sync::Mutex<u64>,
+}
+
+/// What goes with something that this node says of who is to be believed. The server may hear it late, on a connection
+/// that was lost, and knows by this whether it still counts.
+pub(super) struct Word<'a> {
+    /// The generation, and how often it has put something in doubt.
+    pub(super) text: String,
+    /// The server's time when it was said, in milliseconds.
+    pub(super) said_ms: u64,
+    _speaking: MutexGuard<'a, u64>,
 }
 
 impl Vouched {
@@ -30,10 +39,22 @@ impl Vouched {
         Self { generation, scopes, more, speaking }
     }
 
-    /// Waits until nothing is being renewed, where a batch puts a scope in doubt; nothing is while the guard is held.
-    pub(super) async fn let_speak(&self, batch: &Batch) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let in_doubt = batch.names.iter().any(|moved| moved.mark == Mark::InDoubt);
-        if in_doubt { Some(self.speaking.lock().await) } else { None }
+    /// Returns the word that goes with a batch, if it says who is to be believed.
+    pub(super) async fn word_of(&self, batch: &Batch, link: &Link) -> Result<Option<Word<'_>>, StoreError> {
+        let says = |mark| batch.names.iter().any(|moved| moved.mark == mark);
+        let in_doubt = says(Mark::InDoubt);
+        if !in_doubt && !says(Mark::Vouched) {
+            return Ok(None);
+        }
+        let mut speaking = self.speaking.lock().await;
+        *speaking += u64::from(in_doubt);
+        Ok(Some(self.word(speaking, link).await?))
+    }
+
+    async fn word<'a>(&'a self, speaking: MutexGuard<'a, u64>, link: &Link) -> Result<Word<'a>, StoreError> {
+        let said_ms = link.clock().await?.to_server(Moment::now());
+        let text = format!("{}.{}", self.generation, *speaking);
+        Ok(Word { text, said_ms, _speaking: speaking })
     }
 
     /// Notes what a batch that was published says.
@@ -77,27 +98,30 @@ pub(super) async fn renew(shared: Arc<Shared>) {
                 () = shared.vouched.more.notified() => {}
                 () = shared.closed() => return,
             }
-        } else {
-            let mut call = Call::of(&RENEW).arg(&*shared.vouched.generation);
-            call.push(shared.link.options.vouch.as_millis().to_string());
-            let workspaces = &shared.link.keys.workspaces;
-            scopes.iter().for_each(|scope| call.push(workspaces.outward(scope.as_str())));
-            // One that fails is sent again; what lapses meanwhile is in doubt, and that is right.
-            if let Ok(mut answer) = shared.link.run(&call).await {
-                let mut mine = shared.vouched.scopes.lock();
-                for scope in &scopes {
-                    if answer.rest.text().is_ok_and(|told| told == "lost") {
-                        mine.remove(scope);
-                    }
-                }
-                drop(mine);
-                shared.link.order.raise(&scopes, answer.at.at);
-            }
-            drop(speaking);
+        } else if let Ok(word) = shared.vouched.word(speaking, &shared.link).await {
+            renew_all(&shared, &scopes, &word).await;
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             () = shared.closed() => return,
         }
+    }
+}
+
+async fn renew_all(shared: &Shared, scopes: &[Name], word: &Word<'_>) {
+    let workspaces = &shared.link.keys.workspaces;
+    let vouch = shared.link.options.vouch.as_millis() as u64;
+    let mut call = Call::of(&RENEW).arg(&*word.text).number(vouch).number(word.said_ms);
+    scopes.iter().for_each(|scope| call.push(workspaces.outward(scope.as_str())));
+    // One that fails is sent again; what lapses meanwhile is in doubt, and that is right.
+    if let Ok(mut answer) = shared.link.run(&call).await {
+        let mut mine = shared.vouched.scopes.lock();
+        for scope in scopes {
+            if answer.rest.text().is_ok_and(|told| told == "lost") {
+                mine.remove(scope);
+            }
+        }
+        drop(mine);
+        shared.link.order.raise(scopes, answer.at.at);
     }
 }

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use undercurrent_types::{Cursor, Durability, Epoch, Incarnation, Key, Position, Seq, StreamName};
 
 use super::connection::{Answer, Call, Failed, Link};
+use super::lease::Word;
 use super::reply::{Malformed, Reply};
 use super::scripts::PUBLISH;
 use super::url::StoreUrl;
@@ -92,13 +93,14 @@ impl<'a> Draft<'a> {
         self.batch.rows.iter().all(|row| row.expected.is_none())
     }
 
-    fn call(&self, link: &Link, strongest: Durability, generation: &'a str) -> Call<'_> {
+    fn call<'b>(&'b self, link: &Link, strongest: Durability, word: Option<&'b Word<'_>>) -> Call<'b> {
         let keys = &link.keys;
         let workspaces = &keys.workspaces;
         let mut call = Call::of(&PUBLISH).key(keys.streams()).key(keys.facts()).key(keys.tables());
         call.push(rank(strongest).to_string());
-        call.push(generation);
+        call.push(word.map_or("", |word| &*word.text));
         call.push(link.options.vouch.as_millis().to_string());
+        call.push(word.map_or(0, |word| word.said_ms).to_string());
         call.push(&*self.batch.cause);
         call.push(self.streams.values.len().to_string());
         for stream in &self.streams.values {
@@ -278,10 +280,10 @@ impl Link {
     pub(super) async fn publish(
         &self,
         draft: &Draft<'_>,
-        generation: &str,
+        word: Option<&Word<'_>>,
     ) -> Result<Published, PublishError> {
         let most = self.server().strongest();
-        let call = draft.call(self, most, generation);
+        let call = draft.call(self, most, word);
         let answer = match self.run(&call).await {
             // Its ids answer what was written already.
             Err(Failed::Unknown(_)) if draft.repeats() => match self.run(&call).await {

@@ -3,6 +3,7 @@
 mod addresses;
 mod contract;
 mod faults;
+mod lease;
 mod nodes;
 mod scripts;
 mod scrub;

@@ -46,21 +46,48 @@ end
 local function move(names)
   local lines = {}
   for i, name in ipairs(names) do
-    local doubt = string.match(redis.call('HGET', last, name) or '', '!') or ''
+    local doubt = string.match(redis.call('HGET', last, name) or '', '!.*$') or ''
     redis.call('HSET', last, name, digits(pos) .. doubt)
     lines[i] = '- ' .. name
   end
   return table.concat(lines, '\n')
 end
 
+-- What a node says of scopes carries a word, `<who>.<how often they have put something in doubt>`, so that what comes late
+-- is known by it. A mark of doubt is `!` and the word that was in force, and a row of `sources` a word and a deadline.
+local function spoken(word)
+  local who, times = string.match(word or '', '^(%w+)%.(%d+)$')
+  return who, tonumber(times)
+end
+
+-- Says whether a word is of somebody who has not put anything in doubt after another one of theirs.
+local function comes_after(word, other)
+  local who, times = spoken(word)
+  local whose, before = spoken(other)
+  return who and who == whose and times >= before
+end
+
+-- The word of a name that is in doubt; nil for one that is not.
+local function doubted_by(name) return string.match(redis.call('HGET', last, name) or '', '!(.*)$') end
+
+-- Until when somebody is believed who said something then: it may have been long on the way.
+local function believed_until(said, vouch) return math.min(now, said) + vouch end
+
+local function vouch_for(scope, word, deadline)
+  redis.call('HSET', sources, scope, word .. ' ' .. digits(deadline))
+  local soonest = tonumber(redis.call('HGET', control, 'due') or deadline)
+  redis.call('HSET', control, 'due', digits(math.min(soonest, deadline)))
+end
+
 -- Puts in doubt what nobody has vouched for in time.
 if overdue then
   local rows = redis.call('HGETALL', sources)
-  local lapsed, soonest = {}, nil
+  local lapsed, words, soonest = {}, {}, nil
   for i = 1, #rows, 2 do
-    local deadline = tonumber(string.match(rows[i + 1], '%d+$'))
+    local word, deadline = string.match(rows[i + 1], '^(%S+) (%d+)$')
+    deadline = tonumber(deadline)
     if deadline <= now then
-      lapsed[#lapsed + 1] = rows[i]
+      lapsed[#lapsed + 1], words[#words + 1] = rows[i], word
     elseif not soonest or deadline < soonest then
       soonest = deadline
     end
@@ -69,7 +96,7 @@ if overdue then
     take('d')
     local lines = {}
     for i, name in ipairs(lapsed) do
-      redis.call('HSET', last, name, digits(pos) .. '!')
+      redis.call('HSET', last, name, digits(pos) .. '!' .. words[i])
       redis.call('HDEL', sources, name)
       lines[i] = '- ' .. name
     end

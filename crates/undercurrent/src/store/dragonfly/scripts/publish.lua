@@ -6,7 +6,7 @@ local function key() key_at = key_at + 1 return KEYS[key_at] end
 local function arg() arg_at = arg_at + 1 return ARGV[arg_at] end
 local function no(kind, index, what) return {'ok', digits(pos), nonce, digits(now), 'no', kind, digits(index), what} end
 
-local strongest, generation, vouch, cause = tonumber(arg()), arg(), tonumber(arg()), arg()
+local strongest, word, vouch, spoke, cause = tonumber(arg()), arg(), tonumber(arg()), tonumber(arg()), arg()
 
 -- Streams: what they are at.
 local stream = {}
@@ -99,11 +99,13 @@ end
 local name = {}
 for n = 1, tonumber(arg()) do
   local by, mark, text = string.match(arg(), '^(%S+) (%a) (.*)$')
-  if mark == 'v' and string.sub(text, 1, 6) == 'scope:' then
-    local row = redis.call('HGET', sources, text)
-    if row and string.match(row, '^%S+') ~= generation then
+  if mark == 'v' then
+    local row = string.sub(text, 1, 6) == 'scope:' and redis.call('HGET', sources, text)
+    if row and spoken(string.match(row, '^%S+')) ~= spoken(word) then
       return no('owned', n - 1, string.match(row, '%d+$'))
     end
+    local doubt = doubted_by(text)
+    if doubt and spoken(doubt) == spoken(word) and not comes_after(word, doubt) then return no('late', n - 1, '') end
   end
   name[n] = {by = tonumber(by), mark = mark, text = text}
 end
@@ -166,15 +168,13 @@ local at = digits(pos)
 for i, one in ipairs(name) do
   local doubt = ''
   if one.mark == 'k' then
-    doubt = string.match(redis.call('HGET', last, one.text) or '', '!') or ''
+    doubt = string.match(redis.call('HGET', last, one.text) or '', '!.*$') or ''
   elseif one.mark == 'd' then
-    doubt = '!'
-    local vouched = redis.call('HGET', sources, one.text)
-    if vouched and string.match(vouched, '^%S+') == generation then redis.call('HDEL', sources, one.text) end
+    doubt = '!' .. word
+    local row = redis.call('HGET', sources, one.text)
+    if row and comes_after(word, string.match(row, '^%S+')) then redis.call('HDEL', sources, one.text) end
   elseif string.sub(one.text, 1, 6) == 'scope:' then
-    redis.call('HSET', sources, one.text, generation .. ' ' .. digits(now + vouch))
-    due = math.min(tonumber(redis.call('HGET', control, 'due') or now + vouch), now + vouch)
-    redis.call('HSET', control, 'due', digits(due))
+    vouch_for(one.text, word, believed_until(spoke, vouch))
   end
   redis.call('HSET', last, one.text, at .. doubt)
   local by = one.by and (in_a_row and one.by or place[one.by])
