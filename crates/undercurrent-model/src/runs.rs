@@ -142,6 +142,10 @@ pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
             run("a name retired", Bounds { retirements: 1, ..stays }),
             run("a lease", Bounds { promotions: 0, noise: 1, ..lease }),
             run("a lease, and a promotion", Bounds { ticks: 0, reads: 1, ..lease }),
+            run(
+                "a lease, and a renewal that is long on the way",
+                Bounds { promotions: 0, delays: 1, ..lease },
+            ),
             run("a lease, and a flush", Bounds { promotions: 0, flushes: 1, reads: 1, ..lease }),
         ];
     }
@@ -150,6 +154,7 @@ pub fn shared(large: bool) -> Vec<(&'static str, Shared)> {
         run("flushes and evictions", Bounds { flushes: 1, evictions: [1, 1], changes: 2, ..stays }),
         trimmed("a log of two records, two nodes", Bounds { noise: 2, ..small }, 2),
         run("a lease, a promotion, read twice", Bounds { noise: 1, ..lease }),
+        run("a lease, two outages and a late renewal", Bounds { outages: 2, ticks: 2, delays: 1, ..lease }),
         run("a lease, a promotion and two outages", Bounds { outages: 2, ..lease }),
         run("a promotion, two nodes that read twice", Bounds { reads: 2, noise: 1, ..small }),
         run("a promotion, three reads", Bounds { reads: 3, changes: 2, noise: 1, ..one }),

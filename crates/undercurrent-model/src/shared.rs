@@ -27,7 +27,7 @@ use stateright::{Model, Property};
 
 use crate::order::{Closure, Name};
 use claim::Connection;
-use lease::{Owner, SCOPE};
+use lease::{Owner, Renewal, SCOPE};
 use node::Node;
 use reader::Reader;
 use server::{Data, Drawn, Role, Server};
@@ -86,6 +86,8 @@ pub struct Bounds {
     pub ticks: u8,
     /// How often the owner is blind or gone.
     pub outages: u8,
+    /// How often its RENEW is long on the way.
+    pub delays: u8,
 }
 
 impl Bounds {
@@ -112,6 +114,7 @@ impl Bounds {
         lease: false,
         ticks: 0,
         outages: 0,
+        delays: 0,
     };
 }
 
@@ -137,6 +140,10 @@ pub struct State {
     /// The version of the latest invalidation that returned and was not lost untellably.
     returned: u8,
     owner: Owner,
+    /// How often it has put its scope in doubt.
+    word: u8,
+    /// Its RENEW that is long on the way.
+    delayed: Option<Renewal>,
     /// The time of the servers.
     clock: u8,
     /// When the lease ends that the owner was last given.
@@ -161,6 +168,7 @@ struct Left {
     cuts: u8,
     ticks: u8,
     outages: u8,
+    delays: u8,
 }
 
 /// What happens next.
@@ -208,6 +216,10 @@ pub enum Action {
     OwnerReturns,
     /// It renews its lease.
     OwnerRenews,
+    /// It renews its lease on a connection that is lost.
+    RenewalIsDelayed,
+    /// And the server hears it after all.
+    RenewalArrives,
 }
 
 impl Model for Shared {
@@ -216,7 +228,7 @@ impl Model for Shared {
 
     fn init_states(&self) -> Vec<State> {
         let Bounds { nodes, changes, noise, promotions, restarts, flushes, evictions, .. } = self.bounds;
-        let Bounds { retirements, cuts, ticks, outages, .. } = self.bounds;
+        let Bounds { retirements, cuts, ticks, outages, delays, .. } = self.bounds;
         let mut drawn = Drawn::default();
         let servers = self.servers(&mut drawn);
         let node = self.node(&servers[0]);
@@ -228,6 +240,8 @@ impl Model for Shared {
             source: 0,
             returned: 0,
             owner: Owner::Watches,
+            word: 0,
+            delayed: None,
             clock: 0,
             vouched_until: 1,
             left: Left {
@@ -241,6 +255,7 @@ impl Model for Shared {
                 cuts,
                 ticks,
                 outages,
+                delays,
             },
             stale: false,
             confused: false,
@@ -286,6 +301,8 @@ impl Model for Shared {
             Action::OwnerDies => next.owner = Owner::Dead,
             Action::OwnerReturns => self.renew(&mut next, true),
             Action::OwnerRenews => self.renew(&mut next, false),
+            Action::RenewalIsDelayed => self.delay_renewal(&mut next),
+            Action::RenewalArrives => self.renewal_arrives(&mut next),
         }
         next.canonical();
         Some(next)
@@ -380,6 +397,7 @@ impl Left {
             Action::Retires => &mut self.retirements,
             Action::TimePasses => &mut self.ticks,
             Action::OwnerGoesBlind | Action::OwnerDies => &mut self.outages,
+            Action::RenewalIsDelayed => &mut self.delays,
             _ => return,
         };
         *left -= 1;

@@ -260,8 +260,11 @@ fn retiring_that_leaves_low_is_refuted() {
 
 #[test]
 fn a_trimmed_record_that_removes_a_name_in_doubt_is_refuted() {
+    // Of names that are no scopes, which have no row that could say it too.
+    let (bounds, steps) = (Bounds { noise: 1, ..LEASE }, Steps { no_row_is_doubt: false, ..Steps::ALL });
+    holds("a log of one record", Shared { bounds, steps: Steps { order: SHORT_LOG, ..steps } });
     let order = order::Steps { doubt_is_not_trimmed: false, ..SHORT_LOG };
-    is_refuted(Bounds { noise: 1, ..LEASE }, Steps { order, ..Steps::ALL });
+    is_refuted(bounds, Steps { order, ..steps });
 }
 
 // The lease of a source.
@@ -291,9 +294,14 @@ fn leases_that_outlive_an_incarnation_are_refuted() {
 }
 
 #[test]
-fn a_renewal_that_forgets_what_is_in_doubt_is_refuted() {
-    let bounds = Bounds { promotions: 1, ticks: 0, ..LEASE };
-    is_refuted(bounds, Steps { renewal_names_what_is_in_doubt: false, ..Steps::ALL });
+fn a_renewal_that_comes_behind_a_doubt_and_ends_it_is_refuted() {
+    let bounds = Bounds { delays: 1, ticks: 0, ..LEASE };
+    is_refuted(bounds, Steps { late_words_are_known: false, ..Steps::ALL });
+}
+
+#[test]
+fn a_lease_that_lasts_from_when_it_was_heard_of_is_refuted() {
+    is_refuted(Bounds { delays: 1, ..LEASE }, Steps { leases_last_from_asking: false, ..Steps::ALL });
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Shared {
         // All that returned before is in force: nothing that was kept before is valid.
         data.announced = data.announced.max(returned);
         if steps.claim_passes_deadlines {
-            data.deadline = data.deadline.map(|_| 0);
+            data.deadline = None;
         }
         let top = self.take(state, server, |order, steps| order.invalidate(STRANGER, steps));
         (incarnation, top)

@@ -104,6 +104,8 @@ pub(super) struct Data {
     pub(super) entry: Option<Entry>,
     /// The row of the source: when its lease ends.
     pub(super) deadline: Option<u8>,
+    /// How often its owner had put it in doubt, when the row or the mark was written.
+    pub(super) word: u8,
     /// The latest version of the source that was announced here. No script sees it.
     pub(super) announced: u8,
 }

@@ -69,8 +69,10 @@ pub struct Steps {
     pub lapse_takes_a_position: bool,
     /// A source without a row is in doubt.
     pub no_row_is_doubt: bool,
-    /// The first RENEW after a lapse says what is still in doubt.
-    pub renewal_names_what_is_in_doubt: bool,
+    /// A RENEW that comes behind a doubt of its owner is known by its word.
+    pub late_words_are_known: bool,
+    /// A lease lasts from when it was asked for.
+    pub leases_last_from_asking: bool,
 }
 
 impl Steps {
@@ -108,6 +110,7 @@ impl Steps {
         lapse_is_doubt: true,
         lapse_takes_a_position: true,
         no_row_is_doubt: true,
-        renewal_names_what_is_in_doubt: true,
+        late_words_are_known: true,
+        leases_last_from_asking: true,
     };
 }
