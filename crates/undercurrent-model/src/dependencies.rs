@@ -95,6 +95,8 @@ pub struct Steps {
     pub restamp_over_the_same: bool,
     /// A COMMIT over a valid entry of another version takes a position.
     pub announce_change: bool,
+    /// So does one that is refused.
+    pub refusal_announces: bool,
     /// Where that entry's load did not begin earlier, neither stays.
     pub unknown_order_keeps_neither: bool,
     /// What is not there is invalidated like a value.
@@ -117,6 +119,7 @@ impl Steps {
         restamp_takes_current_closures: true,
         restamp_over_the_same: true,
         announce_change: true,
+        refusal_announces: true,
         unknown_order_keeps_neither: true,
         negative_alike: true,
     };

@@ -118,6 +118,8 @@ pub struct Steps {
     pub larger_as_of_stays: bool,
     /// A COMMIT over a valid entry of another version takes a position.
     pub announce_change: bool,
+    /// So does one that is refused.
+    pub refusal_announces: bool,
     /// Where that entry's load did not begin earlier, neither stays.
     pub unknown_order_keeps_neither: bool,
 }
@@ -141,6 +143,7 @@ impl Steps {
         kept_at_the_position_of_commit: true,
         larger_as_of_stays: true,
         announce_change: true,
+        refusal_announces: true,
         unknown_order_keeps_neither: true,
     };
 }

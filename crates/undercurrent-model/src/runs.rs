@@ -39,6 +39,11 @@ pub fn memory(large: bool) -> Vec<(&'static str, Memory)> {
         trimmed("two invalidations, a log of one record", Bounds { invalidations: 2, ..small }, 1),
         run("another node that loads, two reads", Bounds { reads: 2, expiries: 0, ..other }),
         run("another node that loads twice", Bounds { remote: 2, ..other }),
+        trimmed(
+            "another node that loads, and a log of one record",
+            Bounds { changes: 1, remote: 1, noise: 3, invalidations: 0, ..Bounds::SMALL },
+            1,
+        ),
     ]
 }
 

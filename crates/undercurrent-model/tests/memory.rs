@@ -92,6 +92,13 @@ fn a_change_found_and_not_announced_is_refuted() {
 }
 
 #[test]
+fn a_change_found_by_a_load_that_is_refused_and_not_announced_is_refuted() {
+    // The store forgets a name meanwhile, which counts as if all names that it does not know had moved.
+    let bounds = Bounds { changes: 1, remote: 1, noise: 3, invalidations: 0, readers: 1, reads: 3, ..SMALL };
+    is_refuted(bounds, Steps { order: keeping(1), refusal_announces: false, ..Steps::ALL });
+}
+
+#[test]
 fn a_change_announced_over_a_newer_load_is_refuted() {
     let steps = Steps { unknown_order_keeps_neither: false, ..Steps::ALL };
     is_refuted(Bounds { changes: 1, remote: 1, noise: 1, invalidations: 0, ..SMALL }, steps);

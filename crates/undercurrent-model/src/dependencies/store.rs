@@ -40,20 +40,23 @@ impl Dependencies {
         }
         let names =
             if self.steps.commit_asks_the_closure { entry.closure } else { Closure::of(&[key.name()]) };
-        match self.predicate(state, names, entry.h) {
-            Standing::Moved => return,
-            Standing::InDoubt => entry.as_of = 0,
-            Standing::Valid => {
-                if let Some(h) = other_h {
-                    // It counts from the later of the two loads on.
-                    state.found[place] = state.found[place].max(entry.h).max(h);
-                    if self.steps.announce_change {
-                        state.order.invalidate(key.name(), &self.steps.order);
-                    }
-                }
-                entry.as_of = state.order.position();
+        let standing = self.predicate(state, names, entry.h);
+        if let Some(h) = other_h {
+            // It counts from the later of the two loads on.
+            state.found[place] = state.found[place].max(entry.h).max(h);
+            let announces = match standing {
+                Standing::Valid => self.steps.announce_change,
+                Standing::Moved | Standing::InDoubt => self.steps.refusal_announces,
+            };
+            if announces {
+                state.order.invalidate(key.name(), &self.steps.order);
             }
         }
+        entry.as_of = match standing {
+            Standing::Moved => return,
+            Standing::InDoubt => 0,
+            Standing::Valid => state.order.position(),
+        };
         state.entries[place] = Some(entry);
     }
 
@@ -67,6 +70,13 @@ impl Dependencies {
         };
         let place = key.index();
         let Some(standing) = &state.entries[place] else { return };
+        let disagrees = standing.value != old.value && self.is_valid(state, standing);
+        if disagrees && self.steps.restamp_over_the_same {
+            // Nobody can say which of them is the later one.
+            state.entries[place] = None;
+            state.order.invalidate(key.name(), &self.steps.order);
+            return;
+        }
         let same = (standing.value, &standing.inputs) == (old.value, &old.inputs);
         if !same && self.is_valid(state, standing) && !self.steps.restamp_over_the_same {
             state.found[place] = state.found[place].max(entry.h).max(standing.h);

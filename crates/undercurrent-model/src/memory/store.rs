@@ -66,14 +66,15 @@ impl Memory {
             state.must.invalidated = store.order.invalidate(Target::Key.name(), &self.steps.order);
             return Committed::Refused;
         }
-        if self.steps.commit_asks_the_predicate && !self.holds(store, h) {
-            return Committed::Refused;
-        }
+        let refused = self.steps.commit_asks_the_predicate && !self.holds(store, h);
         if let Some(other) = differs {
             state.must.found = state.must.found.max(h).max(other.h);
-            if self.steps.announce_change {
+            if if refused { self.steps.refusal_announces } else { self.steps.announce_change } {
                 store.order.invalidate(Target::Key.name(), &self.steps.order);
             }
+        }
+        if refused {
+            return Committed::Refused;
         }
         let as_of = store.order.position();
         store.entry = Some(Entry { value, h, as_of });

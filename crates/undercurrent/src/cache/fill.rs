@@ -327,13 +327,16 @@ impl Cache {
             && !skips(Step::UnknownOrder)
         {
             // Two different values, and nobody can say which of them is the later one: neither stays.
-            self.0.entries.remove(&key);
-            let moved = self.invalidate(&key, "two loads of it disagree").await;
-            moved.map_err(|error| unavailable(&key, &error))?;
+            self.take_away(&key, "two loads of it disagree").await?;
             return Ok(Arc::new(entry));
         }
         let announce = differs.then_some(&key);
-        let (as_of, keep) = match self.ask_to_commit(&entry, announce, Over::Anything).await? {
+        let committed = self.ask_to_commit(&entry, announce, Over::Anything).await?;
+        if differs && !matches!(committed, Committed::Accepted(_)) {
+            // Whatever this one is worth by now, the one that stands is known to be old.
+            self.take_away(&key, "a change found").await?;
+        }
+        let (as_of, keep) = match committed {
             Committed::Accepted(position) => {
                 let newer =
                     standing.is_some_and(|standing| standing.inc == entry.inc && standing.as_of() > position);
@@ -347,6 +350,13 @@ impl Cache {
             self.insert(entry.clone());
         }
         Ok(entry)
+    }
+
+    /// Takes a value out of memory and makes it stale for all.
+    async fn take_away(&self, key: &Key, cause: &str) -> Result<(), LoadError> {
+        self.0.entries.remove(key);
+        let moved = self.invalidate(key, cause).await;
+        moved.map(|_| ()).map_err(|error| unavailable(key, &error))
     }
 
     /// Asks the store whether a value that was read from its `h` on is good.

@@ -85,6 +85,26 @@ async fn a_value_that_one_node_loaded_is_taken_by_another_with_all_that_it_depen
 }
 
 #[tokio::test]
+async fn a_change_that_one_node_found_by_a_load_that_is_not_kept_is_known_to_all() {
+    let server = start().await;
+    let ([a, b], script) = nodes(&server).await;
+    script.set("x:leaf", "1");
+    assert_eq!(a.get("x:leaf").await, "1");
+    a.invalidate("tag:other").await;
+    // The new version depends on what moves while it is loaded, and the old one, which `b` never saw, does not.
+    script.set("x:leaf", "2");
+    script.depend_on(&["tag:t"]);
+    script.hold();
+    let events = b.events.clone();
+    let read = tokio::spawn(async move { events.get_app_context("x:leaf").reload().await.unwrap() });
+    script.wait_held(1).await;
+    a.invalidate("tag:t").await;
+    script.release_all();
+    assert_eq!(read.await.unwrap().text(), Some("2"));
+    assert_eq!(a.get("x:leaf").await, "2", "the old one does not outlive it");
+}
+
+#[tokio::test]
 async fn an_input_that_comes_back_the_same_reloads_nothing_elsewhere() {
     let server = start().await;
     let ([a, b], script) = nodes(&server).await;

@@ -10,8 +10,18 @@ if holder ~= '' and redis.call('GET', lease) == holder then redis.call('DEL', le
 
 -- The position of h has to stand as it was given: what a server forgot may have been given again.
 local at = redis.call('XRANGE', log, ARGV[8] .. '-0', ARGV[8] .. '-0')
-if ARGV[7] ~= inc or #at == 0 or field(at[1], 'nonce') ~= h_nonce then return answer('moved') end
-local verdict = judge(names, h)
+local stands = ARGV[7] == inc and #at > 0 and field(at[1], 'nonce') == h_nonce
+local verdict = 'moved'
+if stands then verdict = judge(names, h) end
+local differs = is_valid and entry.loader == loader and entry.version ~= version
+if differs and (verdict or over == 'same' or entry.h >= h) then
+  -- Two values, and nobody can say that the one that is here now is the later one, and good: neither stays.
+  take('c')
+  record(move({key}), '', 'two loads of it disagree')
+  redis.call('DEL', context)
+  if plain_for ~= '' then redis.call('DEL', KEYS[7]) end
+  return answer(verdict or 'disagree')
+end
 if verdict then return answer(verdict) end
 
 local replaces = true
@@ -19,19 +29,9 @@ if over == 'same' then
   replaces = entry and entry.version == version and entry.inputs == inputs and entry.loader == loader
 elseif is_valid and tonumber(entry.loader) > tonumber(loader) then
   replaces = false
-else
-  local differs = is_valid and entry.loader == loader and entry.version ~= version
-  if differs and entry.h >= h then
-    -- Two values, and nobody can say which of them is the later one: neither stays.
-    take('c')
-    record(move({key}), '', 'two loads of it disagree')
-    redis.call('DEL', context)
-    return answer('disagree')
-  end
-  if differs or announce ~= '' then
-    take('c')
-    record(move({key}), '', 'a change found')
-  end
+elseif differs or announce ~= '' then
+  take('c')
+  record(move({key}), '', 'a change found')
 end
 if replaces and state ~= 'large' then
   redis.call('HSET', context, 'inc', inc, 'as_of', digits(pos), 'loader', loader, 'names', names, 'own', own, 'deadline',

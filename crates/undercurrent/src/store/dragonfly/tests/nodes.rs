@@ -4,11 +4,12 @@ use tokio::sync::broadcast::error::TryRecvError;
 use undercurrent_servers::{Server, Setup, Space, applicable};
 use undercurrent_types::Seq;
 
+use super::scripts::{keep, keep_over};
 use super::support::{
     eventually, floor, invalidate, new, open_with, options, options_in, publish, two, two_in,
 };
-use crate::store::contract::{batch, ids, name, read_all, stream};
-use crate::store::{Batch, Commit, Committed, Invalidation, Mark, PublishError, Store};
+use crate::store::contract::{batch, ids, key, name, read_all, stream};
+use crate::store::{Batch, Commit, Committed, Invalidation, Kept, Mark, Over, PublishError, Store};
 
 /// A place for what needs no control of the server, also on one that runs already.
 async fn space() -> Option<Space> {
@@ -152,6 +153,19 @@ async fn a_scope_is_in_doubt_when_nobody_vouches_for_it_any_more() {
     assert!(floor(b.horizon(), "scope:s") > vouched.position);
     let again = b.publish(mark(Mark::Vouched)).await.unwrap().token;
     assert!(matches!(b.commit(Commit::of(again, &scope)).await.unwrap(), Committed::Accepted(_)));
+}
+
+#[tokio::test]
+async fn a_value_found_unchanged_does_not_stand_beside_another_that_was_loaded_meanwhile() {
+    let Some(space) = space().await else { return };
+    let [a, b] = two_in(&space).await;
+    keep(&a, "state:x", "1").await;
+    invalidate(&a, "tag:t").await;
+    let h = b.read(&key("state:x"), None, true).await.unwrap().at;
+    keep(&a, "state:x", "2").await;
+    assert_eq!(keep_over(&b, ("state:x", "1"), h, Over::Same).await, Committed::Moved);
+    let stands = a.read(&key("state:x"), None, false).await.unwrap().kept;
+    assert!(matches!(stands, Kept::Nothing), "nobody can say which of them is the later one: {stands:?}");
 }
 
 #[tokio::test]

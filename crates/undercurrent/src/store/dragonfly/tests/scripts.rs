@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use undercurrent_servers::{Server, Setup, applicable, watch_keys};
-use undercurrent_types::{Durability, Name, Version};
+use undercurrent_types::{Durability, Name, Token, Version};
 
 use super::super::scripts::all;
 use super::super::{SharedStore, SharedStoreOptions};
@@ -70,9 +70,20 @@ pub(super) async fn use_all(a: &SharedStore) {
 
 /// Has a value kept that depends on its key and a tag.
 pub(super) async fn keep(a: &SharedStore, of: &str, value: &'static str) {
-    let of = key(of);
     a.barrier().await.unwrap();
-    let h = a.read(&of, None, true).await.unwrap().at;
+    let h = a.read(&key(of), None, true).await.unwrap().at;
+    let committed = keep_over(a, (of, value), h, Over::Anything).await;
+    assert!(matches!(committed, Committed::Accepted(_)), "{committed:?}");
+}
+
+/// Asks for a value that was read from a position on to be kept as [`keep`] does.
+pub(super) async fn keep_over(
+    a: &SharedStore,
+    (of, value): (&str, &'static str),
+    h: Token,
+    over: Over,
+) -> Committed {
+    let of = key(of);
     let closure = [Name::from(&of), contract::name("tag:t")];
     let entry = KeptEntry {
         value: Some(value.into()),
@@ -90,9 +101,8 @@ pub(super) async fn keep(a: &SharedStore, of: &str, value: &'static str) {
         since: Moment::now(),
         took: Duration::default(),
     };
-    let keep = Keep { key: &of, entry: &entry, over: Over::Anything };
-    let committed = a.commit(Commit { keep: Some(keep), ..Commit::of(h, &closure) }).await.unwrap();
-    assert!(matches!(committed, Committed::Accepted(_)), "{committed:?}");
+    let keep = Keep { key: &of, entry: &entry, over };
+    a.commit(Commit { keep: Some(keep), ..Commit::of(h, &closure) }).await.unwrap()
 }
 
 async fn keys_of(server: &Server) -> BTreeSet<String> {
