@@ -1,8 +1,9 @@
 //! The steps that run on the server, each of them atomic.
 //!
 //! All but CLAIM come after `enter.lua`, which proves where they run; those that take a position also after `order.lua`,
-//! those that evaluate the predicate after `predicate.lua`, and those that do neither after `in_time.lua`.
-//! What their text has to keep so that they run on Redis, Valkey and Dragonfly alike is checked by the tests.
+//! those that say who is to be believed after `vouch.lua`, those that evaluate the predicate after `predicate.lua`, and those
+//! that do none of it after `in_time.lua`. What their text has to keep so that they run on Redis, Valkey and Dragonfly alike
+//! is checked by the tests.
 
 use std::sync::LazyLock;
 
@@ -55,8 +56,8 @@ pub(super) static CLAIM: LazyLock<Script> =
 
 scripts! {
     LAPSE = "lapse" after "order";
-    PUBLISH = "publish" after "order";
-    RENEW = "renew" after "order";
+    PUBLISH = "publish" after "order" "vouch";
+    RENEW = "renew" after "order" "vouch";
     READ = "read" after "order" "predicate" "entry";
     COMMIT = "commit" after "order" "predicate" "entry";
     JUDGE = "judge" after "order" "predicate";
