@@ -14,6 +14,9 @@ use crate::store::{KeptEntry, Moment, Slot};
 /// The memory of a cache: bounded by weight; a hit takes a shared lock of one shard.
 pub(super) type Entries = quick_cache::sync::Cache<Key, Arc<Entry>, ByWeight>;
 
+/// The loader version of what is put.
+pub(super) const PUT: u32 = 0;
+
 /// Weighs an entry by the bytes it keeps.
 #[derive(Clone, Debug)]
 pub(super) struct ByWeight;
@@ -173,6 +176,12 @@ impl Entry {
     /// move, or had nothing else to read.
     pub(super) fn reads_source(&self) -> bool {
         self.validator.is_some() || self.own.len() > 1 || self.inputs.is_empty()
+    }
+
+    /// Says whether it was put, and not loaded.
+    #[inline]
+    pub(super) fn is_put(&self) -> bool {
+        self.loader_version == PUT
     }
 
     /// Says whether the time to serve it is over. Reads the clock only where there is a deadline.

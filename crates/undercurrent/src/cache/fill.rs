@@ -9,7 +9,7 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 use super::Moment;
 use super::answer::Why;
 use super::as_of::AsOf;
-use super::entry::{Closure, Entry};
+use super::entry::{Closure, Entry, PUT};
 use super::flight::{Flight, Mode, Need, Outcome, UNKNOWN};
 use super::inputs::{Inputs, versions};
 use super::kept::{BLIND, Old};
@@ -322,6 +322,10 @@ impl Cache {
         let standing = self.0.entries.peek(&key).filter(|entry| self.still_good(entry, applied).is_some());
         let differs = standing.as_ref().is_some_and(|standing| standing.version != entry.version)
             && !skips(Step::AnnounceChange);
+        if differs && entry.is_put() && self.is_stale(&entry).await? {
+            // It is given to nobody, so it is no change that was found.
+            return Ok(Arc::new(entry));
+        }
         if differs
             && standing.as_ref().is_some_and(|standing| standing.h >= entry.h)
             && !skips(Step::UnknownOrder)
@@ -332,7 +336,7 @@ impl Cache {
         }
         let announce = differs.then_some(&key);
         let committed = self.ask_to_commit(&entry, announce, Over::Anything).await?;
-        if differs && !matches!(committed, Committed::Accepted(_)) {
+        if differs && !entry.is_put() && !matches!(committed, Committed::Accepted(_)) {
             // Whatever this one is worth by now, the one that stands is known to be old.
             self.take_away(&key, "a change found").await?;
         }
@@ -350,6 +354,13 @@ impl Cache {
             self.insert(entry.clone());
         }
         Ok(entry)
+    }
+
+    /// Says whether a name of an entry has moved since its `h`.
+    async fn is_stale(&self, entry: &Entry) -> Result<bool, LoadError> {
+        let h = Token { inc: entry.inc, position: entry.h };
+        let judged = self.0.store.commit(Commit::of(h, &entry.closure.names)).await;
+        judged.map(|judged| judged == Committed::Moved).map_err(|error| unavailable(&entry.key, &error))
     }
 
     /// Takes a value out of memory and makes it stale for all.
@@ -408,7 +419,7 @@ impl Loader for Nobody {
     }
 
     fn version(&self) -> u32 {
-        0
+        PUT
     }
 
     fn default_level(&self) -> Level {

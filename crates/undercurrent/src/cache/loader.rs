@@ -14,7 +14,7 @@ pub trait Loader: Send + Sync + 'static {
     /// Returns the name that `explain` shows.
     fn name(&self) -> &'static str;
 
-    /// Returns the version of this loader: an entry of another one is a miss.
+    /// Returns the version of this loader, at least 1: an entry of another one is a miss. 0 is what is put.
     fn version(&self) -> u32 {
         1
     }

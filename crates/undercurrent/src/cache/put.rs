@@ -10,7 +10,7 @@ use undercurrent_types::{Key, Level, Name, Position, Token, Version};
 use super::Cache;
 use super::Moment;
 use super::as_of::AsOf;
-use super::entry::Entry;
+use super::entry::{Entry, PUT};
 use super::fill::{join_closures, own_names};
 use super::flight::{Mode, Need};
 use super::inputs::{Inputs, versions};
@@ -288,7 +288,7 @@ fn put_entry(
         validator: None,
         own_deadline,
         max_age: options.max_age,
-        loader_version: 0,
+        loader_version: PUT,
         default_level: Level::Fresh,
         since: began,
         took: Duration::ZERO,

@@ -119,7 +119,7 @@ impl Cache {
             }
             Verdict::Ahead => return None,
         };
-        Some(if entry.loader_version == 0 { Why::Put } else { why })
+        Some(if entry.is_put() { Why::Put } else { why })
     }
 
     /// As [`Cache::still_good`], for a barrier that may be of another incarnation than this process knows.

@@ -178,6 +178,21 @@ async fn what_is_put_on_one_node_is_read_on_another() {
 }
 
 #[tokio::test]
+async fn a_stale_ticket_of_one_node_changes_nothing_that_another_put() {
+    let server = start().await;
+    let ([a, b], _) = nodes(&server).await;
+    let key: Key = "note:a".parse().unwrap();
+    let ticket = b.events.get_app_context(&key).await.unwrap_err().body().ticket.unwrap().parse().unwrap();
+    a.events.put(&key, Bytes::from_static(b"new"), PutOptions::default()).await.unwrap();
+    let options = PutOptions { ticket: Some(ticket), ..PutOptions::default() };
+    let refused = b.events.put(&key, Bytes::from_static(b"old"), options).await;
+    assert!(refused.is_err());
+    for node in [&a, &b] {
+        assert_eq!(node.get("note:a").await, "new", "what was put after the miss stands");
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_is_stale_once_another_node_has_moved_the_key() {
     let server = start().await;
     let ([a, b], _) = nodes(&server).await;

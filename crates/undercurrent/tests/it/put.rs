@@ -69,6 +69,17 @@ async fn a_value_made_from_what_was_put_is_read_at_every_level() {
 }
 
 #[tokio::test]
+async fn a_stale_ticket_changes_nothing() {
+    let engine = Engine::open();
+    let stale = ticket(&engine, "note:a").await;
+    put(&engine, "note:a", "new", PutOptions::default()).await;
+    let options = PutOptions { ticket: stale, ..PutOptions::default() };
+    let error = engine.events.put(&key("note:a"), bytes("old"), options).await.unwrap_err();
+    assert!(matches!(reason(&error), PutError::Stale { .. }), "{error}");
+    assert_eq!(engine.get("note:a").await, "new", "what was put after the miss stands");
+}
+
+#[tokio::test]
 async fn a_value_that_is_put_is_stale_with_its_inputs() {
     let engine = Engine::open();
     let script = engine.script("x");

@@ -13,6 +13,8 @@ local at = redis.call('XRANGE', log, ARGV[8] .. '-0', ARGV[8] .. '-0')
 local stands = ARGV[7] == inc and #at > 0 and field(at[1], 'nonce') == h_nonce
 local verdict = 'moved'
 if stands then verdict = judge(names, h) end
+-- What is put and refused is given to nobody, so it is no change that was found.
+if verdict and loader == '0' then return answer(verdict) end
 local differs = is_valid and entry.loader == loader and entry.version ~= version
 if differs and (verdict or over == 'same' or entry.h >= h) then
   -- Two values, and nobody can say that the one that is here now is the later one, and good: neither stays.
