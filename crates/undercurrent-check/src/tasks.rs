@@ -29,7 +29,8 @@ const STATE: Leaf = 10;
 pub(crate) async fn write(world: Arc<World>, leaf: Leaf, size: Size) {
     for _ in 0..size.writes {
         let kind = LEAVES[leaf as usize];
-        for _ in 0..if kind == Kind::Put { roll(12) } else { roll(world.pauses) } {
+        let most = if kind == Kind::Put { 12 } else { world.pauses };
+        for _ in 0..roll(most * world.slowness(kind)) {
             pause().await;
         }
         if matches!(kind, Kind::Plain | Kind::Parameter) && one_in(4) {
@@ -96,7 +97,7 @@ pub(crate) async fn doubt(world: Arc<World>, size: Size) {
     let scope = || Name::scope("world");
     let in_doubt = || Invalidation { name: scope(), mark: Mark::InDoubt, event: None };
     for _ in 0..size.writes / 8 {
-        for _ in 0..world.calm {
+        for _ in 0..world.calm * world.slowness(Kind::Plain) {
             pause().await;
         }
         if world.invalidate_at(&world.nodes[0], in_doubt()).await.is_some() {

@@ -206,6 +206,13 @@ impl World {
         }
     }
 
+    /// How much longer than others the writers of a kind pause: where readers care for what lasts for a time, nothing else
+    /// is told for as long, so that a load may be joined that takes longer than its value lasts.
+    pub(crate) fn slowness(&self, kind: Kind) -> u64 {
+        let on_one_thread = matches!(self.clock, Clock::Ticks(_));
+        if on_one_thread && self.focus == Focus::Timed && kind != Kind::Timed { 40 } else { 1 }
+    }
+
     /// Takes the next moment.
     pub(crate) fn now(&self) -> Time {
         match &self.clock {
@@ -355,7 +362,7 @@ impl World {
         let version = self.version(leaf);
         // Some answers take longer to come than they are good for.
         let is_slow = LEAVES[leaf as usize] == Kind::Timed && one_in(4);
-        for _ in 0..if is_slow { 40 } else { 1 } {
+        for _ in 0..if is_slow { 120 } else { 1 } {
             pause().await;
         }
         let value = (!is_absent(version)).then(|| Bytes::from(text_of(leaf, version)));
