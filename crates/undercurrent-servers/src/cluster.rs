@@ -134,8 +134,7 @@ impl Cluster {
     async fn primaries(&self) -> Result<Vec<u16>, String> {
         let mut ports = Vec::new();
         for node in self.running() {
-            let role = node.info("replication", "role").await.map_err(|e| e.to_string())?;
-            if role.as_deref() == Some("master") {
+            if is_primary(node).await.map_err(|e| e.to_string())? {
                 ports.push(node.port());
             }
         }
@@ -156,10 +155,7 @@ impl Cluster {
             for node in self.running() {
                 // A node that does not have the slot answers with a redirection.
                 if node.command::<()>(&["EXISTS", key]).await.is_ok()
-                    && node
-                        .info("replication", "role")
-                        .await
-                        .is_ok_and(|role| role.as_deref() == Some("master"))
+                    && is_primary(node).await.unwrap_or(false)
                 {
                     return Ok(node);
                 }
@@ -199,7 +195,7 @@ impl Cluster {
         // First who gets it, so that it is never nobody's.
         let others = self.running().filter(|node| node.port() != to.port());
         for node in std::iter::once(to).chain(others) {
-            if node.info("replication", "role").await?.as_deref() == Some("master") {
+            if is_primary(node).await? {
                 let () = node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await?;
             }
         }
@@ -243,6 +239,11 @@ impl Cluster {
         .await?;
         self.well().await
     }
+}
+
+/// Asks a node whether it calls itself a primary.
+async fn is_primary(node: &Server) -> Result<bool, ServerError> {
+    Ok(node.info("replication", "role").await?.as_deref() == Some("master"))
 }
 
 /// Returns the ports of the nodes of a role, those that do not answer left out, of lines `id host:port@bus flags …`

@@ -70,19 +70,17 @@ impl Dependencies {
         };
         let place = key.index();
         let Some(standing) = &state.entries[place] else { return };
-        let disagrees = standing.value != old.value && self.is_valid(state, standing);
-        if disagrees && self.steps.restamp_over_the_same {
+        let same = (standing.value, &standing.inputs) == (old.value, &old.inputs);
+        let valid = self.is_valid(state, standing);
+        if same || !self.steps.restamp_over_the_same {
+            if !same && valid {
+                state.found[place] = state.found[place].max(entry.h).max(standing.h);
+            }
+            state.entries[place] = Some(entry);
+        } else if valid && standing.value != old.value {
             // Nobody can say which of them is the later one.
             state.entries[place] = None;
             state.order.invalidate(key.name(), &self.steps.order);
-            return;
-        }
-        let same = (standing.value, &standing.inputs) == (old.value, &old.inputs);
-        if !same && self.is_valid(state, standing) && !self.steps.restamp_over_the_same {
-            state.found[place] = state.found[place].max(entry.h).max(standing.h);
-        }
-        if same || !self.steps.restamp_over_the_same {
-            state.entries[place] = Some(entry);
         }
     }
 

@@ -69,7 +69,8 @@ impl Memory {
         let refused = self.steps.commit_asks_the_predicate && !self.holds(store, h);
         if let Some(other) = differs {
             state.must.found = state.must.found.max(h).max(other.h);
-            if if refused { self.steps.refusal_announces } else { self.steps.announce_change } {
+            let announces = if refused { self.steps.refusal_announces } else { self.steps.announce_change };
+            if announces {
                 store.order.invalidate(Target::Key.name(), &self.steps.order);
             }
         }

@@ -12,7 +12,7 @@ use undercurrent::event_stream::{ContextError, ContextReason};
 use undercurrent::store::{Batch, Invalidation, Mark};
 use undercurrent::{Key, Level, Name, Token};
 
-use crate::kit::{Engine, Script};
+use crate::kit::{Engine, Script, a_change_is_found_and_not_kept};
 
 #[tokio::test]
 async fn a_value_is_loaded_once_and_then_served_from_memory() {
@@ -307,20 +307,7 @@ async fn a_reload_that_finds_another_value_announces_it() {
 async fn a_change_found_by_a_load_that_is_not_kept_is_announced_too() {
     let engine = Engine::open();
     let script = engine.script("x");
-    script.set("x:leaf", "1");
-    assert_eq!(engine.get("x:leaf").await, "1");
-    engine.invalidate("tag:other").await;
-    // The new version depends on what moves while it is loaded, and the old one does not.
-    script.set("x:leaf", "2");
-    script.depend_on(&["tag:t"]);
-    script.hold();
-    let events = engine.events.clone();
-    let read = tokio::spawn(async move { events.get_app_context("x:leaf").reload().await.unwrap() });
-    script.wait_held(1).await;
-    engine.invalidate("tag:t").await;
-    script.release_all();
-    assert_eq!(read.await.unwrap().text(), Some("2"));
-    assert_eq!(engine.get("x:leaf").await, "2", "the old one does not outlive it");
+    a_change_is_found_and_not_kept(&engine, &engine, &script).await;
 }
 
 #[tokio::test]

@@ -225,3 +225,21 @@ impl Loader for Script {
         })
     }
 }
+
+/// Has `finder` find a change by a load that is not kept: the new version depends on what moves while it is loaded, and the
+/// old one, which `reader` has, does not. It may not outlive the answer.
+pub(crate) async fn a_change_is_found_and_not_kept(reader: &Engine, finder: &Engine, script: &Script) {
+    script.set("x:leaf", "1");
+    assert_eq!(reader.get("x:leaf").await, "1");
+    reader.invalidate("tag:other").await;
+    script.set("x:leaf", "2");
+    script.depend_on(&["tag:t"]);
+    script.hold();
+    let events = finder.events.clone();
+    let read = tokio::spawn(async move { events.get_app_context("x:leaf").reload().await.unwrap() });
+    script.wait_held(1).await;
+    reader.invalidate("tag:t").await;
+    script.release_all();
+    assert_eq!(read.await.unwrap().text(), Some("2"));
+    assert_eq!(reader.get("x:leaf").await, "2", "the old one does not outlive it");
+}

@@ -42,12 +42,14 @@ local function record(names, events, cause)
   trim()
 end
 
+-- The mark of doubt of a name, `!` with what stands behind it; empty where there is none.
+local function mark_of(name) return string.match(redis.call('HGET', last, name) or '', '!.*$') or '' end
+
 -- Sets names to the position that was taken; the mark of doubt stays. Returns their lines.
 local function move(names)
   local lines = {}
   for i, name in ipairs(names) do
-    local doubt = string.match(redis.call('HGET', last, name) or '', '!.*$') or ''
-    redis.call('HSET', last, name, digits(pos) .. doubt)
+    redis.call('HSET', last, name, digits(pos) .. mark_of(name))
     lines[i] = '- ' .. name
   end
   return table.concat(lines, '\n')
@@ -56,12 +58,12 @@ end
 -- Puts in doubt what nobody has vouched for in time: each by the word that was in force.
 if overdue then
   local rows = redis.call('HGETALL', sources)
-  local lapsed, words, soonest = {}, {}, nil
+  local lapsed, soonest = {}, nil
   for i = 1, #rows, 2 do
     local word, deadline = string.match(rows[i + 1], '^(%S+) (%d+)$')
     deadline = tonumber(deadline)
     if deadline <= now then
-      lapsed[#lapsed + 1], words[#words + 1] = rows[i], word
+      lapsed[#lapsed + 1] = {name = rows[i], word = word}
     elseif not soonest or deadline < soonest then
       soonest = deadline
     end
@@ -69,13 +71,14 @@ if overdue then
   if #lapsed > 0 then
     take('d')
     local lines = {}
-    for i, name in ipairs(lapsed) do
-      redis.call('HSET', last, name, digits(pos) .. '!' .. words[i])
-      redis.call('HDEL', sources, name)
-      lines[i] = '- ' .. name
+    for i, one in ipairs(lapsed) do
+      redis.call('HSET', last, one.name, digits(pos) .. '!' .. one.word)
+      redis.call('HDEL', sources, one.name)
+      lines[i] = '- ' .. one.name
     end
     record(table.concat(lines, '\n'), '', 'nobody vouched for it in time')
   end
+  due = soonest
   if soonest then
     redis.call('HSET', control, 'due', digits(soonest))
   else

@@ -168,7 +168,7 @@ local at = digits(pos)
 for i, one in ipairs(name) do
   local doubt = ''
   if one.mark == 'k' then
-    doubt = string.match(redis.call('HGET', last, one.text) or '', '!.*$') or ''
+    doubt = mark_of(one.text)
   elseif one.mark == 'd' then
     doubt = '!' .. word
     local row = redis.call('HGET', sources, one.text)

@@ -15,13 +15,14 @@ local function comes_after(word, other)
 end
 
 -- The word of a name that is in doubt; nil for one that is not.
-local function doubted_by(name) return string.match(redis.call('HGET', last, name) or '', '!(.*)$') end
+local function doubted_by(name) return string.match(mark_of(name), '!(.*)$') end
 
 -- Until when somebody is believed who said something then: it may have been long on the way.
 local function believed_until(said, vouch) return math.min(now, said) + vouch end
 
 local function vouch_for(scope, word, deadline)
   redis.call('HSET', sources, scope, word .. ' ' .. digits(deadline))
-  local soonest = tonumber(redis.call('HGET', control, 'due') or deadline)
-  redis.call('HSET', control, 'due', digits(math.min(soonest, deadline)))
+  if due and due <= deadline then return end
+  due = deadline
+  redis.call('HSET', control, 'due', digits(due))
 end

@@ -52,6 +52,13 @@ impl Site {
         line.split(',').next().unwrap().parse().unwrap()
     }
 
+    /// Has the owner vouch, and holds up the first renewal of that.
+    async fn vouches_and_renews_late(&self) -> Link {
+        let snare = self.proxy.snare(ToServer, call_of(&RENEW));
+        self.say(Mark::Vouched).await;
+        snare.caught().await.unwrap()
+    }
+
     /// Lets the server hear at last what was held.
     async fn hears(&self, held: &Link) {
         let before = self.calls().await;
@@ -67,10 +74,7 @@ fn call_of(script: &Script) -> Point {
 #[tokio::test]
 async fn a_renewal_that_comes_behind_a_doubt_does_not_end_it() {
     let Some(site) = Site::open(Duration::from_secs(6)).await else { return };
-    let snare = site.proxy.snare(ToServer, call_of(&RENEW));
-    site.say(Mark::Vouched).await;
-    let held = snare.caught().await.unwrap();
-    drop(snare);
+    let held = site.vouches_and_renews_late().await;
     assert!(!site.is_in_doubt().await);
     site.say(Mark::InDoubt).await;
     assert!(site.is_in_doubt().await);
@@ -101,9 +105,7 @@ async fn a_word_that_comes_behind_a_doubt_does_not_end_it() {
 #[tokio::test]
 async fn a_renewal_lasts_from_when_it_was_sent() {
     let Some(site) = Site::open(Duration::from_secs(1)).await else { return };
-    let snare = site.proxy.snare(ToServer, call_of(&RENEW));
-    site.say(Mark::Vouched).await;
-    let held = snare.caught().await.unwrap();
+    let held = site.vouches_and_renews_late().await;
     let over = Moment::now().after(Duration::from_secs(1));
     site.owner.close().await;
     eventually("it lapses", || async { site.is_in_doubt().await.then_some(()) }).await;
